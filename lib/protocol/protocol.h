@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The wire protocol, independent of how its bytes travel: requests are decoded and
+ * handed to the filesystem, replies and notifications are encoded and handed to a
+ * transport. What the protocol has to know of a session is in struct fuse_protocol.
+ */
+#ifndef FUSE_PROTOCOL_H
+#define FUSE_PROTOCOL_H
+
+#include <pthread.h>
+
+#include "transport/transport.h"
+
+/* The table of requests in flight is cut in shards, so that queues do not meet there. */
+#define FUSE_INFLIGHT_SHARDS 64
+/* Interrupts that came before their request did, remembered per shard. */
+#define FUSE_INFLIGHT_EARLY 4
+
+struct fuse_inflight_shard {
+	pthread_mutex_t lock;
+	pthread_cond_t interrupt_done; /* an interrupt_func has returned */
+	struct fuse_req *first;
+	struct {
+		uint64_t unique;
+		int64_t expires; /* CLOCK_MONOTONIC, milliseconds */
+	} early[FUSE_INFLIGHT_EARLY];
+	unsigned early_count; /* slots in use; 0 makes the look-up free */
+} __attribute__((aligned(64)));
+
+struct fuse_inflight {
+	struct fuse_inflight_shard shard[FUSE_INFLIGHT_SHARDS];
+};
+
+/* What protocol/ leaves to the session, which knows about its life cycle. */
+struct fuse_protocol_hooks {
+	/*
+	 * FUSE_INIT arrived. `in` is complete: what an old kernel did not send is zero.
+	 * The hook replies to req, with fuse_protocol_reply_init() or fuse_reply_err().
+	 */
+	void (*init)(struct fuse_req *req, const struct fuse_init_in *in);
+	/* FUSE_DESTROY arrived; the reply is sent after the hook returns. */
+	void (*destroy)(struct fuse_protocol *protocol);
+	/* The connection cannot go on (a send failed with an error that tells so). */
+	void (*failed)(struct fuse_protocol *protocol, int error);
+};
+
+struct fuse_retrieval; /* a notify_retrieve that awaits its data */
+
+/* Where notifications leave; always /dev/fuse, whatever the requests travel on. */
+struct fuse_notify_channel {
+	void *transport;
+	/* Returns 0 or a negative errno. */
+	int (*send)(void *transport, int code, const struct iovec *iov, int count);
+	/* Sends header followed by data; the data has fuse_buf_size(data) bytes. */
+	int (*send_data)(void *transport, int code, const void *header,
+			 size_t header_size, struct fuse_bufvec *data,
+			 enum fuse_buf_copy_flags flags);
+};
+
+struct fuse_protocol {
+	struct fuse_session *session; /* only to be handed to public functions */
+	struct fuse_lowlevel_ops ops;
+	void *userdata;
+	const struct fuse_protocol_hooks *hooks;
+	bool debug; /* log every request and reply */
+
+	/* Who may use the mount when allow_root was asked for. */
+	bool only_owner_and_root;
+	uid_t owner;
+
+	/*
+	 * Set by the init hook before its reply is sent and constant from then on, so
+	 * that no lock is needed to read them.
+	 */
+	struct fuse_conn_info conn;
+	size_t payload_max; /* bytes: the largest payload of a request or a reply */
+	_Atomic bool got_init;
+	_Atomic bool got_destroy;
+
+	struct fuse_notify_channel notify;
+	struct fuse_inflight inflight;
+
+	pthread_mutex_t retrieval_lock;
+	struct fuse_retrieval *retrievals;
+	uint64_t retrieval_next;
+};
+
+/* Zeroed by the caller before; returns 0 or a negative errno. */
+int fuse_protocol_init(struct fuse_protocol *protocol);
+void fuse_protocol_destroy(struct fuse_protocol *protocol);
+
+/* The handler functions that a transport is given. */
+void fuse_protocol_dispatch(struct fuse_req *req);
+bool fuse_protocol_may_wait(const struct fuse_req *req);
+
+/* The name of an opcode for logs: "LOOKUP"; "???" if it is not known. */
+const char *fuse_opcode_name(uint32_t opcode);
+
+/* Sends FUSE_INIT's reply, cut to what the kernel's minor version knows. */
+int fuse_protocol_reply_init(struct fuse_req *req, const struct fuse_init_out *out);
+
+/*
+ * The session's protocol state. Defined in session/, since only it knows what a
+ * struct fuse_session is; public functions of protocol/ that are given a session begin
+ * with it.
+ */
+struct fuse_protocol *fuse_session_protocol(struct fuse_session *se);
+
+/* inflight.c: which requests have been dispatched and not been answered */
+
+/* Returns true if an interrupt for the request has already been seen. */
+bool fuse_inflight_add(struct fuse_inflight *table, struct fuse_req *req);
+/*
+ * Takes an answered request out and finishes it, or leaves that to the thread that is
+ * calling its interrupt function.
+ */
+void fuse_inflight_finish(struct fuse_inflight *table, struct fuse_req *req);
+/* FUSE_INTERRUPT for the request `unique`. */
+void fuse_inflight_interrupt(struct fuse_inflight *table, uint64_t unique);
+/*
+ * Sets the function to be called when the request is interrupted, and calls it if it has
+ * been already. A former function that another thread is in has returned before this does.
+ */
+void fuse_inflight_set_func(struct fuse_inflight *table, struct fuse_req *req,
+			    fuse_interrupt_func_t func, void *data);
+bool fuse_inflight_interrupted(struct fuse_inflight *table, const struct fuse_req *req);
+int fuse_inflight_init(struct fuse_inflight *table);
+void fuse_inflight_destroy(struct fuse_inflight *table);
+
+/* attr.c: between the wire's and the C library's notion of attributes */
+void fuse_attr_from_stat(struct fuse_attr *attr, const struct stat *stat);
+void fuse_attr_to_stat(struct stat *stat, const struct fuse_setattr_in *in);
+void fuse_statx_from_libc(struct fuse_statx *out, const struct statx *statx);
+void fuse_entry_from_param(struct fuse_entry_out *out,
+			   const struct fuse_entry_param *param);
+/* Seconds as the wire has them. Never fails: what does not fit becomes the nearest value. */
+void fuse_timeout_split(double timeout, uint64_t *sec, uint32_t *nsec);
+
+/* notify.c: data that the kernel sends for a notify_retrieve. Takes the request over. */
+void fuse_protocol_retrieved(struct fuse_req *req,
+			     const struct fuse_notify_retrieve_in *in,
+			     struct fuse_bufvec *data);
+/* notify.c: retrievals whose data never came */
+void fuse_protocol_forget_retrievals(struct fuse_protocol *protocol);
+/* notify.c: a new handle for the filesystem, which it owns; NULL if out of memory. */
+struct fuse_pollhandle *fuse_pollhandle_new(struct fuse_protocol *protocol, uint64_t kh);
+
+#endif
