@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What a dialect of FUSE over io_uring has to say: the part of the wire format in which
+ * kernels differ. One dialect is a rung of the ladder; a format that may be used in
+ * several ways (pinned or not, zero-copy or not) is several rungs, whose tables share
+ * their functions and differ in `variant`.
+ *
+ * All functions but probe() run in the queue's owner thread.
+ */
+#ifndef FUSE_URING_DIALECT_H
+#define FUSE_URING_DIALECT_H
+
+#include "transport/uring/queue.h"
+
+struct fuse_uring_dialect {
+	const char *name; /* as statistics give it */
+
+	/* What FUSE_INIT's reply has to carry for the kernel to speak this dialect. */
+	uint64_t init_flags;
+
+	unsigned variant; /* the dialect's own */
+
+	/*
+	 * Bytes from one entry's header slot to the next: a multiple of a cache line where
+	 * the format leaves the choice, for neighbours are used by different threads.
+	 */
+	size_t header_stride;
+
+	/*
+	 * An entry that is not used takes no payload memory, so that a queue may have more of
+	 * them than the depth that was asked for (queue.h says what for).
+	 */
+	bool has_spare_entries;
+
+	/* False with *why filled in if the kernel did not offer what the dialect needs. */
+	bool (*probe)(uint64_t kernel_flags, struct fuse_uring_reason *why);
+
+	/*
+	 * Prepares a ring whose memory exists, before FUSE_INIT is answered: tables of
+	 * registered buffers, say. May be NULL. Returns 0 or a negative errno, with *step naming
+	 * what failed.
+	 */
+	int (*setup_ring)(struct fuse_uring_queue *queue, const char **step);
+
+	/*
+	 * Makes the kernel know the queue, after FUSE_INIT was answered and before the first
+	 * REGISTER. May be NULL. Result as above.
+	 */
+	int (*setup_queue)(struct fuse_uring_queue *queue, const char **step);
+
+	/*
+	 * Complete a command that fuse_uring_command() has begun: it is zero but for what
+	 * all dialects have in common.
+	 */
+	void (*arm_register)(struct fuse_uring_entry *entry, struct io_uring_sqe *sqe,
+			     struct fuse_uring_cmd_req *command);
+	void (*arm_commit)(struct fuse_uring_entry *entry, struct io_uring_sqe *sqe,
+			   struct fuse_uring_cmd_req *command);
+
+	/*
+	 * A request has arrived in the entry's header slot: sets entry->payload and
+	 * entry->payload_room to where its payload lies, and where the reply's goes. What
+	 * the slot says is checked here against the region. Returns 0 or a negative errno.
+	 */
+	int (*locate)(struct fuse_uring_entry *entry);
+};
+
+/* A: one payload buffer per entry. Linux 6.14. */
+extern const struct fuse_uring_dialect fuse_uring_per_entry;
+
+#endif

@@ -1,0 +1,431 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * One entry: from the kernel's completion to a request, from a reply to the next commit.
+ *
+ *	UNUSED -> REGISTERED -> HELD -> COMMITTED -> HELD -> ...
+ *
+ * A completion takes REGISTERED and COMMITTED to HELD, or, with an error, to UNUSED.
+ */
+#include "fuse_config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/buf.h"
+#include "transport/uring/dialect.h"
+
+/* How often an entry whose commit was refused is registered anew. */
+#define MISHAPS_MAX 3
+
+static struct fuse_uring_entry *entry_of(struct fuse_req *req)
+{
+	return (struct fuse_uring_entry *)req;
+}
+
+void fuse_uring_entry_init(struct fuse_uring_entry *entry, struct fuse_uring_queue *queue,
+			   unsigned id)
+{
+	entry->queue = queue;
+	entry->id = id;
+	entry->header = (struct fuse_uring_req_header *)(queue->region.headers +
+							 id * queue->uring->dialect
+								      ->header_stride);
+	entry->req.transport = &fuse_uring_ops;
+	entry->req.protocol = queue->uring->handler.protocol;
+	entry->req.counters = &queue->counters;
+}
+
+/* ---- To the kernel ---- */
+
+static void give_to_kernel(struct fuse_uring_entry *entry, enum fuse_uring_entry_state state)
+{
+	entry->state = state;
+	entry->queue->with_kernel++;
+}
+
+void fuse_uring_entry_register(struct fuse_uring_entry *entry)
+{
+	struct io_uring_sqe *sqe;
+	struct fuse_uring_cmd_req *command =
+		fuse_uring_command(entry, FUSE_IO_URING_CMD_REGISTER, &sqe);
+
+	if (!command)
+		return;
+	entry->queue->uring->dialect->arm_register(entry, sqe, command);
+	give_to_kernel(entry, FUSE_ENTRY_REGISTERED);
+}
+
+static void commit(struct fuse_uring_entry *entry)
+{
+	struct io_uring_sqe *sqe;
+	struct fuse_uring_cmd_req *command =
+		fuse_uring_command(entry, FUSE_IO_URING_CMD_COMMIT_AND_FETCH, &sqe);
+
+	if (!command)
+		return;
+	entry->queue->uring->dialect->arm_commit(entry, sqe, command);
+	give_to_kernel(entry, FUSE_ENTRY_COMMITTED);
+	fuse_uring_count_own(&entry->queue->counters.commits);
+}
+
+void fuse_uring_entry_settle(struct fuse_uring_entry *entry)
+{
+	struct fuse_uring_queue *queue = entry->queue;
+
+	queue->held--;
+	entry->state = FUSE_ENTRY_UNUSED;
+	if (!entry->dropped && !queue->disconnected)
+		commit(entry);
+}
+
+/* ---- From the kernel ---- */
+
+/*
+ * The three parts of the request's message lie in three places, and the kernel gives two
+ * of their sizes and the sum. The header is overwritten by the reply's.
+ */
+static int view_request(struct fuse_uring_entry *entry)
+{
+	const struct fuse_in_header *header = (const void *)entry->header->in_out;
+	size_t payload_size = entry->header->ring_ent_in_out.payload_sz;
+	struct fuse_req *req = &entry->req;
+	int error = entry->queue->uring->dialect->locate(entry);
+
+	if (error)
+		return error;
+	if (payload_size > entry->payload_room || header->len < sizeof(*header) ||
+	    header->len - sizeof(*header) < payload_size ||
+	    header->len - sizeof(*header) - payload_size > sizeof(entry->header->op_in))
+		return -EIO;
+
+	req->view.header = header;
+	req->view.arg = entry->header->op_in;
+	req->view.arg_size = header->len - sizeof(*header) - payload_size;
+	req->view.payload = entry->payload;
+	req->view.payload_size = payload_size;
+	req->view.payload_fd = -1;
+	req->view.contiguous = false;
+	req->reply_room = entry->payload;
+	req->reply_room_size = entry->payload_room;
+	return 0;
+}
+
+static void encode(struct fuse_uring_entry *entry, int error, size_t payload_size)
+{
+	struct fuse_out_header *header = (void *)entry->header->in_out;
+	struct fuse_counters *counters = &entry->queue->counters;
+
+	header->len = (uint32_t)(sizeof(*header) + payload_size);
+	header->error = error;
+	header->unique = entry->unique;
+	entry->header->ring_ent_in_out.payload_sz = (uint32_t)payload_size;
+	entry->replied = true;
+
+	fuse_count(&counters->replies, 1);
+	if (error)
+		fuse_count(&counters->errors, 1);
+}
+
+static void refuse_malformed(struct fuse_uring_entry *entry)
+{
+	const struct fuse_in_header *header = (const void *)entry->header->in_out;
+	struct fuse_uring *uring = entry->queue->uring;
+
+	if (!atomic_exchange(&uring->complained, true))
+		fuse_log(FUSE_LOG_ERR,
+			 "fuse: malformed request on ring %u (opcode %u, %u bytes, payload %u "
+			 "bytes) answered with EIO\n",
+			 entry->queue->id, header->opcode, header->len,
+			 entry->header->ring_ent_in_out.payload_sz);
+	encode(entry, -EIO, 0);
+	fuse_uring_entry_settle(entry);
+}
+
+static void dispatch(struct fuse_uring_entry *entry)
+{
+	struct fuse_uring_queue *queue = entry->queue;
+	const struct fuse_transport_handler *handler = &queue->uring->handler;
+	struct fuse_uring_workers *workers = &queue->uring->workers;
+	bool waits = handler->may_wait(&entry->req);
+	uint32_t opcode = entry->opcode;
+	uint64_t start = queue->now;
+
+	if ((waits || fuse_uring_is_slow(workers, opcode)) && workers->max > 0 &&
+	    fuse_uring_hand_over(entry, waits)) {
+		fuse_uring_count_own(&queue->counters.handed_over);
+		return;
+	}
+	/* May come back to fuse_uring_finish() and make an sqe, before it returns. */
+	handler->dispatch(&entry->req);
+	queue->now = fuse_uring_now();
+	if (!waits)
+		fuse_uring_measured(workers, opcode, queue->now - start);
+}
+
+static void take_request(struct fuse_uring_entry *entry)
+{
+	const struct fuse_in_header *header = (const void *)entry->header->in_out;
+	struct fuse_uring_queue *queue = entry->queue;
+
+	fuse_uring_count_own(&queue->counters.requests);
+	queue->held++;
+	queue->spare_used |= entry->id >= queue->uring->depth;
+	entry->state = FUSE_ENTRY_HELD;
+	entry->mishaps = 0;
+	entry->unique = header->unique;
+	entry->opcode = header->opcode;
+	entry->commit_id = entry->header->ring_ent_in_out.commit_id;
+	entry->replied = false;
+	entry->dropped = false;
+
+	if (view_request(entry))
+		refuse_malformed(entry);
+	else
+		dispatch(entry);
+}
+
+static void commit_refused(struct fuse_uring_entry *entry, int error)
+{
+	struct fuse_uring_queue *queue = entry->queue;
+
+	fuse_log(FUSE_LOG_ERR, "fuse: the kernel refused a reply on ring %u: %s\n", queue->id,
+		 strerror(-error));
+	/* The kernel forgot the entry; its slot is as good as new. */
+	if (++entry->mishaps <= MISHAPS_MAX && error != -EOPNOTSUPP)
+		fuse_uring_entry_register(entry);
+}
+
+static bool tells_the_end(int error)
+{
+	return error == -ENOTCONN || error == -ECONNABORTED || error == -ECANCELED ||
+	       error == -ENODEV;
+}
+
+void fuse_uring_entry_complete(struct fuse_uring_entry *entry, int result)
+{
+	struct fuse_uring_queue *queue = entry->queue;
+	enum fuse_uring_entry_state before = entry->state;
+
+	if (before != FUSE_ENTRY_REGISTERED && before != FUSE_ENTRY_COMMITTED) {
+		fuse_log(FUSE_LOG_ERR, "fuse: ring %u: completion of entry %u, which is idle\n",
+			 queue->id, entry->id);
+		return;
+	}
+	queue->with_kernel--;
+	if (result >= 0) {
+		take_request(entry);
+		return;
+	}
+
+	entry->state = FUSE_ENTRY_UNUSED;
+	if (tells_the_end(result))
+		fuse_uring_lost(queue);
+	else if (before == FUSE_ENTRY_COMMITTED)
+		commit_refused(entry, result);
+	else
+		fuse_log(FUSE_LOG_WARNING, "fuse: the kernel refused entry %u of ring %u: %s\n",
+			 entry->id, queue->id, strerror(-result));
+
+	if (queue->with_kernel == 0 && queue->held == 0 && !queue->disconnected) {
+		fuse_log(FUSE_LOG_ERR, "fuse: ring %u has no entries left\n", queue->id);
+		fuse_uring_lost(queue);
+	}
+}
+
+/* ---- Replies: run in any thread ---- */
+
+/* Whether any of it would be overwritten while `room` is filled with what comes before it. */
+static bool can_copy_forwards(const char *room, const struct iovec *iov, int count)
+{
+	size_t offset = 0;
+
+	for (int i = 0; i < count; i++) {
+		const char *base = iov[i].iov_base;
+
+		if (base < room + offset && base + iov[i].iov_len > room)
+			return false;
+		offset += iov[i].iov_len;
+	}
+	return true;
+}
+
+/* The same for filling from the end. */
+static bool can_copy_backwards(const char *room, const struct iovec *iov, int count,
+			       size_t total)
+{
+	size_t end = 0;
+
+	for (int i = 0; i < count; i++) {
+		const char *base = iov[i].iov_base;
+
+		end += iov[i].iov_len;
+		if (base < room + total && base + iov[i].iov_len > room + end)
+			return false;
+	}
+	return true;
+}
+
+static void copy_forwards(char *room, const struct iovec *iov, int count)
+{
+	for (int i = 0; i < count; i++) {
+		if (iov[i].iov_len && iov[i].iov_base != room)
+			memmove(room, iov[i].iov_base, iov[i].iov_len);
+		room += iov[i].iov_len;
+	}
+}
+
+static void copy_backwards(char *room, const struct iovec *iov, int count, size_t total)
+{
+	room += total;
+	for (int i = count - 1; i >= 0; i--) {
+		room -= iov[i].iov_len;
+		if (iov[i].iov_len)
+			memmove(room, iov[i].iov_base, iov[i].iov_len);
+	}
+}
+
+static int copy_by_detour(char *room, const struct iovec *iov, int count, size_t total)
+{
+	char *detour = malloc(total);
+
+	if (!detour)
+		return -ENOMEM;
+	copy_forwards(detour, iov, count);
+	memcpy(room, detour, total);
+	free(detour);
+	return 0;
+}
+
+/* Lays the pieces one behind the other in the entry's payload, where some may lie already. */
+static int gather(struct fuse_uring_entry *entry, const struct iovec *iov, int count,
+		  size_t *size)
+{
+	char *room = entry->payload;
+	size_t total = 0;
+
+	for (int i = 0; i < count; i++) {
+		if (iov[i].iov_len > entry->payload_room - total)
+			return -EINVAL;
+		total += iov[i].iov_len;
+	}
+	*size = total;
+	if (can_copy_forwards(room, iov, count))
+		copy_forwards(room, iov, count);
+	else if (can_copy_backwards(room, iov, count, total))
+		copy_backwards(room, iov, count, total);
+	else
+		return copy_by_detour(room, iov, count, total);
+	return 0;
+}
+
+static int reply(struct fuse_req *req, int error, const struct iovec *iov, int count)
+{
+	struct fuse_uring_entry *entry = entry_of(req);
+	size_t size = 0;
+	int problem = 0;
+
+	if (fuse_uring_is_orphaned(entry->queue))
+		return -ENOTCONN;
+	if (!error)
+		problem = gather(entry, iov, count, &size);
+	/* Somebody waits: what cannot be delivered has to become an error. */
+	if (problem)
+		encode(entry, -EIO, 0);
+	else
+		encode(entry, error, size);
+	return problem;
+}
+
+static bool overlaps(const struct fuse_uring_entry *entry, const struct fuse_bufvec *data)
+{
+	const char *room = entry->payload;
+
+	for (size_t i = data->idx; i < data->count; i++) {
+		const struct fuse_buf *buf = &data->buf[i];
+		const char *memory = buf->mem;
+
+		if (!(buf->flags & FUSE_BUF_IS_FD) && memory < room + entry->payload_room &&
+		    memory + buf->size > room)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * When one of several pieces lies in the payload buffer, filling it in order might
+ * overwrite that piece: gather() knows what to do about memory.
+ */
+static int reply_by_detour(struct fuse_uring_entry *entry, struct fuse_bufvec *data,
+			   enum fuse_buf_copy_flags flags, size_t size, size_t *sent)
+{
+	struct fuse_bufvec detour = FUSE_BUFVEC_INIT(size);
+	struct iovec iov;
+	ssize_t copied;
+	int error;
+
+	detour.buf[0].mem = malloc(size);
+	if (!detour.buf[0].mem)
+		return reply(&entry->req, -ENOMEM, NULL, 0);
+	copied = fuse_buf_copy(&detour, data, flags);
+	iov.iov_base = detour.buf[0].mem;
+	iov.iov_len = copied < 0 ? 0 : (size_t)copied;
+	error = reply(&entry->req, copied < 0 ? (int)copied : 0, &iov, 1);
+	if (!error)
+		*sent = iov.iov_len;
+	free(detour.buf[0].mem);
+	return error;
+}
+
+static int reply_data(struct fuse_req *req, struct fuse_bufvec *data,
+		      enum fuse_buf_copy_flags flags, size_t *sent)
+{
+	struct fuse_uring_entry *entry = entry_of(req);
+	size_t size = fuse_bufvec_left(data);
+	struct fuse_bufvec room;
+	ssize_t copied;
+
+	*sent = 0;
+	if (fuse_uring_is_orphaned(entry->queue))
+		return -ENOTCONN;
+	if (size > entry->payload_room) {
+		encode(entry, -EIO, 0);
+		return -EINVAL;
+	}
+	flags |= FUSE_BUF_NO_SPLICE; /* the destination is memory */
+	if (size && data->count - data->idx > 1 && overlaps(entry, data))
+		return reply_by_detour(entry, data, flags, size, sent);
+
+	room = FUSE_BUFVEC_INIT(size);
+	room.buf[0].mem = entry->payload;
+	copied = fuse_buf_copy(&room, data, flags);
+	if (copied < 0) {
+		encode(entry, (int)copied, 0);
+		return 0;
+	}
+	encode(entry, 0, (size_t)copied);
+	*sent = (size_t)copied;
+	return 0;
+}
+
+static void finish(struct fuse_req *req)
+{
+	struct fuse_uring_entry *entry = entry_of(req);
+
+	if (!entry->replied && !fuse_uring_is_orphaned(entry->queue))
+		encode(entry, -EIO, 0);
+	fuse_uring_finish(req);
+}
+
+const struct fuse_transport_ops fuse_uring_ops = {
+	.is_uring = true,
+	.reply = reply,
+	.reply_data = reply_data,
+	.finish = finish,
+	.region = fuse_uring_req_region,
+};
+
+void *fuse_uring_req_region(struct fuse_req *req)
+{
+	return req->transport == &fuse_uring_ops ? &entry_of(req)->queue->region : NULL;
+}

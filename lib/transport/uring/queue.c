@@ -1,0 +1,448 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * A queue and its owner thread: a ring, the loop over its completions, and the decision
+ * between looking again and going to sleep.
+ *
+ * The kernel puts a request on the queue of the CPU that its caller runs on, so caller and
+ * owner share that CPU: while the owner looks again it has to yield, or the caller could not
+ * send the next request. Polling pays nevertheless, since it saves two wake-ups per request.
+ */
+#include "fuse_config.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "support/fault.h"
+#include "transport/uring/dialect.h"
+
+/* user_data of what is not an entry's command. */
+#define EVENT_DATA UINT64_MAX
+
+/* Handlers may run for so long before the replies that were made meanwhile are submitted. */
+#define BATCH_NS 20000
+
+/* How long a queue has to be idle before it gives spare memory back. */
+#define IDLE_NS 1000000000
+
+_Thread_local struct fuse_uring_queue *fuse_uring_owned;
+
+/* ---- Setting up ---- */
+
+/* With these, completions are posted only when the owner asks for them. */
+static const unsigned ring_flags[] = {
+	IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+	IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+	0,
+};
+
+int fuse_uring_ring_init(struct io_uring *ring, unsigned entries)
+{
+	int error = -EINVAL;
+
+	for (unsigned i = 0; i < sizeof(ring_flags) / sizeof(ring_flags[0]); i++) {
+		struct io_uring_params params = {
+			.flags = IORING_SETUP_SQE128 | IORING_SETUP_CQSIZE | ring_flags[i],
+			.cq_entries = 2 * entries,
+		};
+
+		error = io_uring_queue_init_params(entries, ring, &params);
+		if (error != -EINVAL)
+			break;
+	}
+	return error;
+}
+
+static bool look_for_wakes(struct fuse_uring_queue *queue)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&queue->ring);
+
+	if (!sqe)
+		return false;
+	/* Never read, hence always readable: every write to it is an event of its own. */
+	io_uring_prep_poll_multishot(sqe, queue->event, POLLIN);
+	io_uring_sqe_set_data64(sqe, EVENT_DATA);
+	queue->event_armed = true;
+	return true;
+}
+
+static int create_event(struct fuse_uring_queue *queue)
+{
+	int error = fuse_fault("eventfd");
+
+	if (error)
+		return error;
+	queue->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return queue->event < 0 ? -errno : 0;
+}
+
+static int create_ring(struct fuse_uring_queue *queue)
+{
+	struct fuse_uring *uring = queue->uring;
+	int error = fuse_fault("ring-create");
+	struct io_uring_cqe *cqe;
+	unsigned head;
+
+	if (error)
+		return error;
+	/* An sqe for every entry, and one to look for wake-ups. */
+	error = fuse_uring_ring_init(&queue->ring, uring->entries + 1);
+	if (error)
+		return error;
+	queue->has_ring = true;
+	if (!look_for_wakes(queue) || io_uring_submit(&queue->ring) != 1)
+		return -EIO;
+	/* Nobody has written to it, so that only a refusal can have come back. */
+	io_uring_for_each_cqe(&queue->ring, head, cqe)
+		return cqe->res < 0 ? cqe->res : -EIO;
+	/* Both spare the kernel a look-up per call, and are not needed. */
+	io_uring_register_ring_fd(&queue->ring);
+	queue->has_fixed_file = io_uring_register_files(&queue->ring, &uring->fd, 1) == 0;
+	return 0;
+}
+
+static int set_up(struct fuse_uring_queue *queue, const char **step)
+{
+	const struct fuse_uring *uring = queue->uring;
+	const struct fuse_uring_dialect *dialect = uring->dialect;
+	int error;
+
+	*step = "eventfd";
+	error = create_event(queue);
+	if (error)
+		return error;
+	error = fuse_uring_region_open(&queue->region, uring->entries,
+				       dialect->header_stride, uring->entries,
+				       uring->payload_max, step);
+	if (error)
+		return error;
+	for (unsigned id = 0; id < uring->entries; id++)
+		fuse_uring_entry_init(&queue->entries[id], queue, id);
+	*step = "ring-create";
+	error = create_ring(queue);
+	if (error)
+		return error;
+	return dialect->setup_ring ? dialect->setup_ring(queue, step) : 0;
+}
+
+/* ---- Submitting ---- */
+
+static struct io_uring_sqe *next_sqe(struct fuse_uring_queue *queue)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&queue->ring);
+
+	if (!sqe) {
+		fuse_uring_count_own(&queue->counters.enters);
+		io_uring_submit(&queue->ring);
+		sqe = io_uring_get_sqe(&queue->ring);
+	}
+	return sqe;
+}
+
+struct fuse_uring_cmd_req *fuse_uring_command(struct fuse_uring_entry *entry, uint32_t op,
+					      struct io_uring_sqe **sqe)
+{
+	struct fuse_uring_queue *queue = entry->queue;
+	struct fuse_uring_cmd_req *command;
+
+	*sqe = next_sqe(queue);
+	if (!*sqe) {
+		fuse_log(FUSE_LOG_ERR, "fuse: ring %u takes no commands\n", queue->id);
+		fuse_uring_lost(queue);
+		return NULL;
+	}
+	memset(*sqe, 0, 2 * sizeof(**sqe));
+	(*sqe)->opcode = IORING_OP_URING_CMD;
+	(*sqe)->fd = queue->has_fixed_file ? 0 : queue->uring->fd;
+	(*sqe)->flags = queue->has_fixed_file ? IOSQE_FIXED_FILE : 0;
+	(*sqe)->cmd_op = op;
+	(*sqe)->user_data = entry->id;
+	command = (struct fuse_uring_cmd_req *)(*sqe)->cmd;
+	command->qid = queue->qid;
+	return command;
+}
+
+enum enter_mode {
+	ENTER_LOOK, /* submit, let completions come */
+	ENTER_WAIT, /* the same, and wait for one */
+};
+
+/* All of the owner's system calls on its ring, once it runs. */
+static void enter(struct fuse_uring_queue *queue, enum enter_mode mode, uint64_t timeout_ns)
+{
+	struct __kernel_timespec timeout = { .tv_sec = (long long)timeout_ns / 1000000000,
+					     .tv_nsec = (long long)timeout_ns % 1000000000 };
+	struct io_uring_cqe *unused;
+	int result;
+
+	fuse_uring_count_own(&queue->counters.enters);
+	if (mode == ENTER_LOOK)
+		result = io_uring_submit_and_get_events(&queue->ring);
+	else if (timeout_ns)
+		result = io_uring_submit_and_wait_timeout(&queue->ring, &unused, 1, &timeout,
+							  NULL);
+	else
+		result = io_uring_submit_and_wait(&queue->ring, 1);
+
+	switch (result) {
+	case -EAGAIN: /* short of memory */
+	case -EBUSY:  /* completions have to be taken first */
+		sched_yield();
+		break;
+	case -EINTR:
+	case -ETIME:
+		break;
+	default:
+		if (result >= 0)
+			break;
+		fuse_log(FUSE_LOG_ERR, "fuse: ring %u: %s\n", queue->id, strerror(-result));
+		fuse_uring_lost(queue);
+		queue->with_kernel = 0; /* nothing more can be heard of them */
+	}
+}
+
+/* ---- Registering ---- */
+
+/*
+ * Submits what has been prepared. A command that the kernel refuses at once, completes at
+ * once; one that it accepts does not complete before a request comes.
+ */
+static int submit_registers(struct fuse_uring_queue *queue)
+{
+	int error = fuse_fault("register-submit");
+
+	if (error)
+		return error;
+	while (io_uring_sq_ready(&queue->ring)) {
+		int result = io_uring_submit(&queue->ring);
+
+		fuse_uring_count_own(&queue->counters.enters);
+		if (result == -EINTR)
+			continue;
+		if (result <= 0)
+			return result ? result : -EIO;
+	}
+	return 0;
+}
+
+/*
+ * The first refusal among the completions that are there, without taking them. Once the
+ * last queue has its first entry, the kernel uses the rings and there is no way
+ * back: refusals of further entries are then the loop's business.
+ */
+static int find_refusal(struct fuse_uring_queue *queue)
+{
+	bool last = queue->id + 1 == queue->uring->queue_count;
+	struct io_uring_cqe *cqe;
+	unsigned head;
+
+	io_uring_for_each_cqe(&queue->ring, head, cqe) {
+		if (cqe->res < 0 && (!last || cqe->user_data == queue->uring->entries - 1))
+			return cqe->res;
+	}
+	return 0;
+}
+
+static int register_entries(struct fuse_uring_queue *queue, const char **step)
+{
+	const struct fuse_uring *uring = queue->uring;
+	int error = 0;
+
+	if (uring->dialect->setup_queue)
+		error = uring->dialect->setup_queue(queue, step);
+	if (error)
+		return error;
+
+	/* There is no such queue, and the kernel will say so. */
+	if (fuse_fault("register-refused"))
+		queue->qid = UINT16_MAX;
+
+	*step = "register-submit";
+	/* The kernel takes the latest one first: spare entries shall be its last choice. */
+	for (unsigned id = uring->entries; id-- > 0;)
+		fuse_uring_entry_register(&queue->entries[id]);
+	if (queue->disconnected)
+		return -EBUSY;
+	error = submit_registers(queue);
+	if (error)
+		return error;
+
+	*step = "register-refused";
+	return find_refusal(queue);
+}
+
+/* ---- Running ---- */
+
+/* Completions wait for the owner to enter, or for room. */
+static bool kernel_has_more(const struct fuse_uring_queue *queue)
+{
+	return IO_URING_READ_ONCE(*queue->ring.sq.kflags) &
+	       (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+}
+
+/* Takes the oldest completion. */
+static void complete(struct fuse_uring_queue *queue)
+{
+	struct io_uring_cqe taken = { .user_data = 0 }, *cqe;
+	unsigned head;
+
+	io_uring_for_each_cqe(&queue->ring, head, cqe) {
+		taken = *cqe;
+		break;
+	}
+	io_uring_cq_advance(&queue->ring, 1);
+
+	if (taken.user_data == EVENT_DATA)
+		queue->event_armed = taken.flags & IORING_CQE_F_MORE;
+	else if (taken.user_data < queue->uring->entries)
+		fuse_uring_entry_complete(&queue->entries[taken.user_data], taken.res);
+	else
+		fuse_log(FUSE_LOG_ERR, "fuse: ring %u: completion of no entry\n", queue->id);
+}
+
+/*
+ * Handles the completions that are there, and not those that come meanwhile, so that
+ * replies of other threads have their turn. Returns true if there were any.
+ */
+static bool reap(struct fuse_uring_queue *queue)
+{
+	unsigned ready = io_uring_cq_ready(&queue->ring);
+	uint64_t submitted;
+
+	if (!ready)
+		return false;
+	submitted = queue->now = fuse_uring_now();
+	while (ready--) {
+		complete(queue);
+		if (ready && queue->now - submitted > BATCH_NS &&
+		    io_uring_sq_ready(&queue->ring)) {
+			enter(queue, ENTER_LOOK, 0);
+			submitted = queue->now = fuse_uring_now();
+		}
+	}
+	if (!queue->event_armed)
+		look_for_wakes(queue);
+	return true;
+}
+
+static void sleep_until_event(struct fuse_uring_queue *queue)
+{
+	bool may_trim = queue->spare_used && queue->held == 0;
+
+	atomic_store(&queue->sleeping, true);
+	if (!atomic_load(&queue->finished) && !atomic_load(&queue->uring->ending))
+		enter(queue, ENTER_WAIT, may_trim ? IDLE_NS : 0);
+	atomic_store_explicit(&queue->sleeping, false, memory_order_relaxed);
+
+	/* All entries are with the kernel, which touches their memory in this thread only. */
+	if (may_trim && !io_uring_cq_ready(&queue->ring)) {
+		fuse_uring_region_trim(&queue->region, queue->uring->depth);
+		queue->spare_used = false;
+	}
+}
+
+static bool is_over(struct fuse_uring_queue *queue)
+{
+	return atomic_load_explicit(&queue->uring->ending, memory_order_relaxed) ||
+	       (queue->disconnected && queue->with_kernel == 0);
+}
+
+static void run(struct fuse_uring_queue *queue)
+{
+	const uint64_t poll_ns = queue->uring->poll_ns;
+	uint64_t deadline = 0; /* of the polling that is under way, or 0 */
+
+	while (!is_over(queue)) {
+		bool active = fuse_uring_collect(queue);
+
+		if (poll_ns && (io_uring_sq_ready(&queue->ring) || kernel_has_more(queue)))
+			enter(queue, ENTER_LOOK, 0);
+		active |= reap(queue);
+
+		if (active) {
+			if (deadline)
+				fuse_uring_count_own(&queue->counters.polls_hit);
+			deadline = 0;
+		} else if (!poll_ns) {
+			sleep_until_event(queue);
+		} else if (!deadline) {
+			deadline = fuse_uring_now() + poll_ns;
+		} else if (fuse_uring_now() < deadline) {
+			sched_yield();
+		} else {
+			fuse_uring_count_own(&queue->counters.polls_missed);
+			deadline = 0;
+			sleep_until_event(queue);
+		}
+	}
+}
+
+/* ---- The thread ---- */
+
+/*
+ * A CPU that is offline, or that this process may not use, has no callers that we could
+ * meet there; whoever comes from it later is served from elsewhere.
+ */
+static void pin(const struct fuse_uring_queue *queue)
+{
+	const struct fuse_uring *uring = queue->uring;
+	size_t size = CPU_ALLOC_SIZE(queue->id + 1);
+	cpu_set_t *cpu = CPU_ALLOC(queue->id + 1);
+	int error = 0;
+
+	if (!CPU_ISSET_S(queue->id, uring->affinity_size, uring->affinity)) {
+		error = EPERM;
+	} else if (!cpu) {
+		error = ENOMEM;
+	} else {
+		CPU_ZERO_S(size, cpu);
+		CPU_SET_S(queue->id, size, cpu);
+		if (sched_setaffinity(0, size, cpu) < 0)
+			error = errno;
+	}
+	CPU_FREE(cpu);
+	if (error)
+		fuse_log(FUSE_LOG_DEBUG, "fuse: ring %u does not run on its CPU: %s\n",
+			 queue->id, strerror(error));
+}
+
+static void tear_down(struct fuse_uring_queue *queue)
+{
+	fuse_uring_collect(queue);
+	fuse_uring_orphan(queue);
+	if (!queue->has_ring)
+		return;
+	/* What was answered until now still reaches its clients. */
+	if (io_uring_sq_ready(&queue->ring) && !queue->disconnected &&
+	    queue->phase == FUSE_QUEUE_RUNNING)
+		enter(queue, ENTER_LOOK, 0);
+	io_uring_queue_exit(&queue->ring);
+}
+
+void *fuse_uring_owner(void *arg)
+{
+	struct fuse_uring_queue *queue = arg;
+	const char *step = "";
+	char name[16];
+	int error;
+
+	fuse_uring_owned = queue;
+	snprintf(name, sizeof(name), "fuse-ring-%hu", (unsigned short)queue->id);
+	pthread_setname_np(pthread_self(), name);
+	pin(queue);
+
+	error = set_up(queue, &step);
+	fuse_uring_report(queue, error ? FUSE_QUEUE_FAILED : FUSE_QUEUE_SET_UP, step, error);
+	if (!error && fuse_uring_await_start(queue)) {
+		error = register_entries(queue, &step);
+		fuse_uring_report(queue, error ? FUSE_QUEUE_FAILED : FUSE_QUEUE_RUNNING, step,
+				  error);
+		if (!error)
+			run(queue);
+	}
+	tear_down(queue);
+	return NULL;
+}

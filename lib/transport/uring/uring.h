@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The io_uring transport as session/ sees it.
+ *
+ * Life cycle: fuse_uring_new() does everything that can fail before the kernel is told
+ * that requests will travel over rings: rings, memory, threads. Then FUSE_INIT is
+ * answered, and fuse_uring_start() registers the entries. When that fails, the kernel has
+ * been told to go on without rings and every request arrives on /dev/fuse.
+ */
+#ifndef FUSE_URING_H
+#define FUSE_URING_H
+
+#include "transport/transport.h"
+
+struct fuse_uring;
+
+/* The largest queue_depth, in entries. */
+#define FUSE_URING_MAX_DEPTH 4096
+
+struct fuse_uring_config {
+	int fd;			 /* the /dev/fuse descriptor; not owned */
+	uint64_t kernel_flags;	 /* all 64 bits that the kernel offered in FUSE_INIT */
+	unsigned queue_depth;	 /* entries per queue */
+	unsigned poll_us;	 /* microseconds of polling before an owner sleeps; 0: none */
+	unsigned max_workers;	 /* threads for slow handlers; 0: none, all run inline */
+	size_t payload_max;	 /* bytes per payload buffer, as the kernel demands it */
+	struct fuse_transport_handler handler;
+	/* The rings ended because the connection did, not because of fuse_uring_stop(). */
+	void (*disconnected)(struct fuse_protocol *protocol);
+};
+
+/* Why a transport is not to be had: one line for the log. */
+struct fuse_uring_reason {
+	char text[200];
+};
+
+#ifdef HAVE_URING
+
+/*
+ * True if this kernel could give a session io_uring: it is tried with a ring of its own and
+ * the module's enable_uring. Asked before mounting when a failure must fail the mount.
+ */
+bool fuse_uring_available(unsigned queue_depth, struct fuse_uring_reason *why);
+
+/* NULL with *why filled in. */
+struct fuse_uring *fuse_uring_new(const struct fuse_uring_config *config,
+				  struct fuse_uring_reason *why);
+
+/* The flags that FUSE_INIT's reply has to carry for the dialect that was chosen. */
+uint64_t fuse_uring_init_flags(const struct fuse_uring *uring);
+
+/*
+ * Registers every entry; FUSE_INIT has been answered. Returns 0, or a negative errno with
+ * *why filled in: then rings are off for this connection and the transport may be
+ * stopped and freed.
+ */
+int fuse_uring_start(struct fuse_uring *uring, struct fuse_uring_reason *why);
+
+/*
+ * Ends all owner threads and workers and joins them. Requests that a filesystem still
+ * holds stay valid, and answering them is harmless. Not to be called from a handler.
+ */
+void fuse_uring_stop(struct fuse_uring *uring);
+
+/* After stop. Memory goes with the last request that is still held. */
+void fuse_uring_free(struct fuse_uring *uring);
+
+const char *fuse_uring_dialect(const struct fuse_uring *uring); /* "per_entry" */
+unsigned fuse_uring_queues(const struct fuse_uring *uring);
+const struct fuse_counters *fuse_uring_counters(const struct fuse_uring *uring, unsigned queue);
+
+/* fuse_req_get_payload()'s region handle; NULL if the request is not on a ring. */
+void *fuse_uring_req_region(struct fuse_req *req);
+
+#else /* built without io_uring: every attempt answers why */
+
+#include <stdio.h>
+
+static inline bool fuse_uring_available(unsigned queue_depth, struct fuse_uring_reason *why)
+{
+	(void)queue_depth;
+	snprintf(why->text, sizeof(why->text), "this library was built without io_uring");
+	return false;
+}
+
+static inline struct fuse_uring *fuse_uring_new(const struct fuse_uring_config *config,
+						struct fuse_uring_reason *why)
+{
+	fuse_uring_available(config->queue_depth, why);
+	return NULL;
+}
+
+static inline uint64_t fuse_uring_init_flags(const struct fuse_uring *uring)
+{
+	(void)uring;
+	return 0;
+}
+
+static inline int fuse_uring_start(struct fuse_uring *uring, struct fuse_uring_reason *why)
+{
+	(void)uring;
+	(void)why;
+	return 0;
+}
+
+static inline void fuse_uring_stop(struct fuse_uring *uring)
+{
+	(void)uring;
+}
+
+static inline void fuse_uring_free(struct fuse_uring *uring)
+{
+	(void)uring;
+}
+
+static inline const char *fuse_uring_dialect(const struct fuse_uring *uring)
+{
+	(void)uring;
+	return "";
+}
+
+static inline unsigned fuse_uring_queues(const struct fuse_uring *uring)
+{
+	(void)uring;
+	return 0;
+}
+
+static inline const struct fuse_counters *fuse_uring_counters(const struct fuse_uring *uring,
+							      unsigned queue)
+{
+	(void)uring;
+	(void)queue;
+	return NULL;
+}
+
+static inline void *fuse_uring_req_region(struct fuse_req *req)
+{
+	(void)req;
+	return NULL;
+}
+
+#endif
+#endif
