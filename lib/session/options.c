@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The options of a session that are not the mount's. Numbers are parsed here and not by
+ * fuse_opt, so that a bad one is answered with the range that is allowed.
+ */
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fuse_config.h"
+#include "session/session.h"
+
+/* Entries of a queue, each with a payload buffer of its own. */
+#define QUEUE_DEPTH_DEFAULT 8
+#define QUEUE_DEPTH_MAX	    1024
+
+/* How long a queue looks for the next request before it sleeps. */
+#define POLL_US_DEFAULT 50
+#define POLL_US_MAX	1000000
+
+enum key {
+	KEY_QUEUE_DEPTH,
+	KEY_POLL_US,
+	KEY_STATS,
+};
+
+#define FLAG(templ, member)                                             \
+	{                                                               \
+		templ, offsetof(struct fuse_session_options, member), 1 \
+	}
+
+static const struct fuse_opt table[] = {
+	FLAG("debug", debug),
+	FLAG("-d", debug),
+	FLAG("--debug", debug),
+	FLAG("io_uring", io_uring),
+	FLAG("io_uring_strict", io_uring),
+	FLAG("io_uring_strict", io_uring_strict),
+	FUSE_OPT_KEY("io_uring_q_depth=", KEY_QUEUE_DEPTH),
+	FUSE_OPT_KEY("io_uring_poll_us=", KEY_POLL_US),
+	FUSE_OPT_KEY("stats=", KEY_STATS),
+	FUSE_OPT_END,
+};
+
+int fuse_option_number(const char *name, const char *text, unsigned min, unsigned max,
+		       unsigned *number)
+{
+	unsigned long value;
+	char *end;
+
+	errno = 0;
+	value = strtoul(text, &end, 10);
+	/* strtoul() takes white space and signs, too. */
+	if (text[0] < '0' || text[0] > '9' || *end || errno || value < min ||
+	    value > max) {
+		fuse_log(FUSE_LOG_ERR,
+			 "fuse: option %s: '%s' is not a number from %u to %u\n", name,
+			 text, min, max);
+		return -1;
+	}
+	*number = (unsigned)value;
+	return 0;
+}
+
+static int set_stats_path(struct fuse_session_options *options, const char *path)
+{
+	if (!*path) {
+		fuse_log(FUSE_LOG_ERR, "fuse: option stats: the path is missing\n");
+		return -1;
+	}
+	free(options->stats_path);
+	options->stats_path = strdup(path);
+	return options->stats_path ? 0 : -1;
+}
+
+static int take_option(void *data, const char *arg, int key, struct fuse_args *rest)
+{
+	struct fuse_session_options *options = data;
+	const char *value = strchr(arg, '=');
+
+	(void)rest;
+	switch (key) {
+	case KEY_QUEUE_DEPTH:
+		return fuse_option_number("io_uring_q_depth", value + 1, 1,
+					  QUEUE_DEPTH_MAX, &options->queue_depth);
+	case KEY_POLL_US:
+		return fuse_option_number("io_uring_poll_us", value + 1, 0, POLL_US_MAX,
+					  &options->poll_us);
+	case KEY_STATS:
+		return set_stats_path(options, value + 1);
+	default:
+		return 1;
+	}
+}
+
+int fuse_session_options_parse(struct fuse_session_options *options,
+			       struct fuse_args *args)
+{
+	options->queue_depth = QUEUE_DEPTH_DEFAULT;
+	options->poll_us = POLL_US_DEFAULT;
+	return fuse_opt_parse(args, options, table, take_option);
+}
+
+void fuse_session_options_free(struct fuse_session_options *options)
+{
+	free(options->stats_path);
+	options->stats_path = NULL;
+}
+
+void fuse_session_options_help(void)
+{
+	printf("    -o io_uring            carry requests over io_uring where the kernel can\n"
+	       "    -o io_uring_q_depth=N  requests per queue, 1 to %u (%u)\n"
+	       "    -o io_uring_poll_us=N  microseconds of polling before a queue sleeps, "
+	       "0 to %u (%u)\n"
+	       "    -o io_uring_strict     fail rather than do without io_uring\n"
+	       "    -o stats=PATH          write statistics to a file, once a second\n",
+	       QUEUE_DEPTH_MAX, QUEUE_DEPTH_DEFAULT, POLL_US_MAX, POLL_US_DEFAULT);
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The io_uring transport in the life of a session, and the last rungs of the ladder: from
+ * rings to /dev/fuse, with one line of log for each step down.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "fuse_config.h"
+#include "session/session.h"
+
+bool fuse_rings_wanted(const struct fuse_session *se)
+{
+	return se->options.io_uring;
+}
+
+void fuse_rings_step_down(struct fuse_session *se, const char *why)
+{
+	if (se->options.io_uring_strict)
+		fuse_log(FUSE_LOG_ERR, "fuse: io_uring_strict: %s\n", why);
+	else
+		fuse_log(FUSE_LOG_WARNING, "fuse: using /dev/fuse, not io_uring: %s\n",
+			 why);
+}
+
+static void on_disconnected(struct fuse_protocol *protocol)
+{
+	fuse_session_exit(protocol->session);
+}
+
+static struct fuse_uring *make(struct fuse_session *se, struct fuse_uring_reason *why)
+{
+	struct fuse_uring_config *config = &se->uring_config;
+
+	if (se->has_io) {
+		snprintf(why->text, sizeof(why->text), "the session has I/O of its own");
+		return NULL;
+	}
+	config->fd = se->fd;
+	config->queue_depth = se->options.queue_depth;
+	config->poll_us = se->options.poll_us;
+	config->max_workers = se->max_workers;
+	config->payload_max = se->protocol.payload_max;
+	config->disconnected = on_disconnected;
+	return fuse_uring_new(config, why);
+}
+
+static void replace(struct fuse_session *se, struct fuse_uring *uring)
+{
+	struct fuse_uring *former;
+
+	pthread_mutex_lock(&se->transport_lock);
+	former = se->uring;
+	se->uring = uring;
+	se->uring_runs = uring;
+	pthread_mutex_unlock(&se->transport_lock);
+	if (former)
+		fuse_uring_free(former);
+}
+
+uint64_t fuse_rings_new(struct fuse_session *se, uint64_t kernel_flags)
+{
+	struct fuse_uring_reason why = { "" };
+	struct fuse_uring *uring;
+
+	se->uring_config.kernel_flags = kernel_flags;
+	uring = make(se, &why);
+	if (!uring) {
+		fuse_rings_step_down(se, why.text);
+		return 0;
+	}
+	replace(se, uring);
+	return fuse_uring_init_flags(uring);
+}
+
+/* Returns 0 or a negative errno, after a message. */
+static int start(struct fuse_session *se)
+{
+	struct fuse_uring_reason why = { "" };
+	int error;
+
+	atomic_store(&se->on_rings, true);
+	error = fuse_uring_start(se->uring, &why);
+	if (error) {
+		fuse_rings_step_down(se, why.text);
+		fuse_rings_stop(se);
+		replace(se, NULL);
+		return error;
+	}
+	fuse_log(FUSE_LOG_INFO, "fuse: using io_uring (%s), %u queues\n",
+		 fuse_uring_dialect(se->uring), fuse_uring_queues(se->uring));
+	return 0;
+}
+
+void fuse_rings_start(struct fuse_session *se)
+{
+	int error = start(se);
+
+	if (error && se->options.io_uring_strict)
+		fuse_session_fail(se, error);
+}
+
+/*
+ * The kernel, once it has used rings, has no way back to /dev/fuse, so here a failure ends
+ * the session whatever was asked for.
+ */
+void fuse_rings_restart(struct fuse_session *se)
+{
+	struct fuse_uring_reason why = { "" };
+	struct fuse_uring *uring;
+	int error = -EIO;
+
+	if (!se->uring || se->uring_runs)
+		return;
+	uring = make(se, &why);
+	if (uring) {
+		replace(se, uring);
+		error = start(se);
+	} else {
+		fuse_rings_step_down(se, why.text);
+	}
+	if (error)
+		fuse_session_fail(se, error);
+}
+
+void fuse_rings_stop(struct fuse_session *se)
+{
+	bool running;
+
+	pthread_mutex_lock(&se->transport_lock);
+	running = se->uring_runs;
+	se->uring_runs = false;
+	pthread_mutex_unlock(&se->transport_lock);
+	if (!running)
+		return;
+	fuse_uring_stop(se->uring);
+	atomic_store(&se->on_rings, false);
+}
+
+void fuse_rings_free(struct fuse_session *se)
+{
+	if (se->uring)
+		fuse_uring_free(se->uring);
+	se->uring = NULL;
+}

@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * A session from its options to its end.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "fuse_config.h"
+#include "session/session.h"
+
+/* Before INIT has settled it; also what max_write is unless the filesystem lowers it. */
+#define INITIAL_BUFSIZE (1024 * 1024 + FUSE_DEV_HEADER_ROOM)
+
+struct fuse_protocol *fuse_session_protocol(struct fuse_session *se)
+{
+	return &se->protocol;
+}
+
+static struct fuse_session *session_of(struct fuse_protocol *protocol)
+{
+	return protocol->session;
+}
+
+/* ---- Hooks and handler, which the rooms below call ---- */
+
+static void call_destroy(struct fuse_session *se)
+{
+	if (!atomic_exchange(&se->destroyed, true) && se->protocol.ops.destroy)
+		se->protocol.ops.destroy(se->protocol.userdata);
+}
+
+static void on_destroy(struct fuse_protocol *protocol)
+{
+	call_destroy(session_of(protocol));
+}
+
+static void on_failed(struct fuse_protocol *protocol, int error)
+{
+	fuse_session_fail(session_of(protocol), error);
+}
+
+static const struct fuse_protocol_hooks hooks = {
+	.init = fuse_session_negotiate,
+	.destroy = on_destroy,
+	.failed = on_failed,
+};
+
+/*
+ * A filesystem that runs the single-threaded loop, or a loop of its own, relies on being
+ * called by one thread at a time. Rings have a thread for every queue, so while there are rings
+ * its handlers take turns. Without rings there is no lock: a loop of one's own may
+ * well have several threads, and then means it.
+ */
+static void dispatch(struct fuse_req *req)
+{
+	struct fuse_session *se = session_of(req->protocol);
+	bool take_turns = se->mode != FUSE_SESSION_MULTI && atomic_load(&se->on_rings);
+
+	if (take_turns)
+		pthread_mutex_lock(&se->handler_lock);
+	fuse_protocol_dispatch(req);
+	if (take_turns)
+		pthread_mutex_unlock(&se->handler_lock);
+}
+
+/* ---- New and destroy ---- */
+
+static void warn_of_newer_program(void)
+{
+	fuse_log(FUSE_LOG_ERR, "fuse: warning: this library is older than the program, "
+			       "some operations may not work\n");
+}
+
+static void copy_ops(struct fuse_lowlevel_ops *to, const struct fuse_lowlevel_ops *ops,
+		     size_t size)
+{
+	if (size > sizeof(*to)) {
+		warn_of_newer_program();
+		size = sizeof(*to);
+	}
+	if (ops)
+		memcpy(to, ops, size);
+}
+
+static void log_leftovers(const struct fuse_args *args)
+{
+	size_t size = 1;
+	char *list;
+
+	for (int i = 1; i < args->argc; i++)
+		size += strlen(args->argv[i]) + 1;
+	list = calloc(1, size);
+	if (!list)
+		return;
+	for (int i = 1; i < args->argc; i++) {
+		if (i > 1)
+			strcat(list, " ");
+		strcat(list, args->argv[i]);
+	}
+	fuse_log(FUSE_LOG_ERR, "fuse: unknown option(s): `%s'\n", list);
+	free(list);
+}
+
+static int take_options(struct fuse_session *se, struct fuse_args *args)
+{
+	struct fuse_protocol *protocol = &se->protocol;
+
+	if (!args || args->argc == 0) {
+		fuse_log(FUSE_LOG_ERR, "fuse: a session needs at least a program name\n");
+		return -1;
+	}
+	if (fuse_session_options_parse(&se->options, args) != 0)
+		return -1;
+	se->mount_options = fuse_mount_options_parse(args);
+	if (!se->mount_options)
+		return -1;
+	if (args->argc > 1) {
+		log_leftovers(args);
+		return -1;
+	}
+	if (args->argv[0][0] == '-')
+		fuse_log(FUSE_LOG_ERR,
+			 "fuse: warning: argv[0] looks like an option, but is ignored\n");
+	protocol->debug = se->options.debug;
+	protocol->only_owner_and_root = fuse_mount_options_allow_root(se->mount_options);
+	protocol->owner = getuid();
+	if (se->options.stats_path)
+		return fuse_stats_open(se, se->options.stats_path);
+	return 0;
+}
+
+static void free_session(struct fuse_session *se)
+{
+	fuse_rings_free(se);
+	fuse_dev_free(se->dev);
+	if (se->fd >= 0)
+		close(se->fd);
+	if (se->exit_event >= 0)
+		close(se->exit_event);
+	fuse_stats_close(se);
+	fuse_protocol_destroy(&se->protocol);
+	pthread_mutex_destroy(&se->handler_lock);
+	pthread_mutex_destroy(&se->transport_lock);
+	fuse_session_options_free(&se->options);
+	free(se->mountpoint);
+	fuse_mount_options_free(se->mount_options);
+	free(se);
+}
+
+struct fuse_session *fuse_session_new_versioned(struct fuse_args *args,
+						const struct fuse_lowlevel_ops *op,
+						size_t op_size,
+						struct libfuse_version *version,
+						void *userdata)
+{
+	struct fuse_session *se = calloc(1, sizeof(*se));
+
+	if (!se || fuse_protocol_init(&se->protocol) != 0) {
+		fuse_log(FUSE_LOG_ERR, "fuse: no memory for a session\n");
+		free(se);
+		return NULL;
+	}
+	se->fd = -1;
+	pthread_mutex_init(&se->handler_lock, NULL);
+	pthread_mutex_init(&se->transport_lock, NULL);
+	se->protocol.session = se;
+	se->protocol.hooks = &hooks;
+	se->protocol.userdata = userdata;
+	copy_ops(&se->protocol.ops, op, op_size);
+
+	se->exit_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (se->exit_event < 0) {
+		fuse_log(FUSE_LOG_ERR, "fuse: cannot make an eventfd: %s\n",
+			 strerror(errno));
+		free_session(se);
+		return NULL;
+	}
+	if (take_options(se, args) != 0) {
+		free_session(se);
+		return NULL;
+	}
+	return se;
+}
+
+void fuse_session_destroy(struct fuse_session *se)
+{
+	if (!se)
+		return;
+	fuse_rings_stop(se);
+	if (atomic_load(&se->protocol.got_init))
+		call_destroy(se);
+	fuse_stats_stop(se);
+	free_session(se);
+}
+
+/* ---- The descriptor ---- */
+
+static int make_dev(struct fuse_session *se)
+{
+	struct fuse_dev_config config = {
+		.fd = se->fd,
+		.io = se->has_io ? &se->io : NULL,
+		.io_userdata = se->protocol.userdata,
+		.bufsize = INITIAL_BUFSIZE,
+		.handler = {
+			.protocol = &se->protocol,
+			.dispatch = dispatch,
+			.may_wait = fuse_protocol_may_wait,
+		},
+	};
+	struct fuse_dev *dev = fuse_dev_new(&config);
+
+	if (!dev)
+		return -ENOMEM;
+	fuse_dev_free(se->dev);
+	se->dev = dev;
+	se->uring_config.handler = config.handler;
+	se->protocol.notify = (struct fuse_notify_channel){
+		.transport = dev,
+		.send = fuse_dev_notify,
+		.send_data = fuse_dev_notify_data,
+	};
+	return 0;
+}
+
+/* Like the standard streams, the device must not get a number that a program prints to. */
+static void reserve_standard_streams(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
+static bool strict_rings_possible(const struct fuse_session *se)
+{
+	struct fuse_uring_reason why;
+
+	if (!se->options.io_uring_strict)
+		return true;
+	if (fuse_uring_available(se->options.queue_depth, &why))
+		return true;
+	fuse_log(FUSE_LOG_ERR, "fuse: io_uring_strict: %s\n", why.text);
+	return false;
+}
+
+static int open_mount(struct fuse_session *se, const char *mountpoint)
+{
+	int fd = fuse_mount_fd_from_path(mountpoint);
+
+	if (fd >= 0) {
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
+		return fd;
+	}
+	/* A daemon changes its directory. What cannot be resolved, mounting will explain. */
+	se->mountpoint = realpath(mountpoint, NULL);
+	if (!se->mountpoint)
+		se->mountpoint = strdup(mountpoint);
+	fd = se->mountpoint ? fuse_mount_at(se->mountpoint, se->mount_options) : -1;
+	if (fd < 0) {
+		free(se->mountpoint);
+		se->mountpoint = NULL;
+	}
+	return fd;
+}
+
+int fuse_session_mount(struct fuse_session *se, const char *mountpoint)
+{
+	if (!mountpoint) {
+		fuse_log(FUSE_LOG_ERR, "fuse: no mount point given\n");
+		return -1;
+	}
+	if (se->fd >= 0) {
+		fuse_log(FUSE_LOG_ERR, "fuse: the session is mounted already\n");
+		return -1;
+	}
+	if (!strict_rings_possible(se))
+		return -1;
+	reserve_standard_streams();
+	se->fd = open_mount(se, mountpoint);
+	if (se->fd < 0)
+		return -1;
+	if (make_dev(se) == 0)
+		return 0;
+	fuse_log(FUSE_LOG_ERR, "fuse: no memory for a session\n");
+	fuse_session_unmount(se);
+	return -1;
+}
+
+/*
+ * Whoever waits for an answer gets an error when the last reference to the connection is
+ * gone. Then nobody can hold up the unmount either.
+ */
+void fuse_session_unmount(struct fuse_session *se)
+{
+	if (!se->mountpoint)
+		return;
+	fuse_rings_stop(se);
+	if (se->dev)
+		fuse_dev_shutdown(se->dev);
+	fuse_unmount_at(se->mountpoint, se->fd);
+	free(se->mountpoint);
+	se->mountpoint = NULL;
+}
+
+int fuse_session_set_io(struct fuse_session *se, const struct fuse_custom_io *io,
+			size_t op_size, int fd)
+{
+	if (op_size > sizeof(*io))
+		warn_of_newer_program();
+	if (!io || op_size < offsetof(struct fuse_custom_io, splice_receive) ||
+	    !io->read || !io->writev) {
+		fuse_log(FUSE_LOG_ERR, "fuse: custom I/O needs read and writev\n");
+		return -EINVAL;
+	}
+	if (fd < 0) {
+		fuse_log(FUSE_LOG_ERR, "fuse: custom I/O needs a descriptor, not %d\n",
+			 fd);
+		return -EBADF;
+	}
+	memset(&se->io, 0, sizeof(se->io));
+	memcpy(&se->io, io, op_size < sizeof(*io) ? op_size : sizeof(*io));
+	se->has_io = true;
+	se->fd = fd;
+	return make_dev(se);
+}
+
+int fuse_session_fd(struct fuse_session *se)
+{
+	return se->fd;
+}
+
+/* ---- The end of the loop ---- */
+
+void fuse_session_exit(struct fuse_session *se)
+{
+	const uint64_t one = 1;
+	int kept = errno;
+
+	atomic_store(&se->exited, true);
+	/* It can only fail because it is readable many times over. */
+	if (write(se->exit_event, &one, sizeof(one)) < 0)
+		errno = kept;
+}
+
+void fuse_session_fail(struct fuse_session *se, int error)
+{
+	int none = 0;
+
+	atomic_compare_exchange_strong(&se->error, &none, error);
+	fuse_session_exit(se);
+}
+
+void fuse_session_reset(struct fuse_session *se)
+{
+	uint64_t count;
+
+	atomic_store(&se->exited, false);
+	atomic_store(&se->error, 0);
+	if (read(se->exit_event, &count, sizeof(count)) < 0)
+		return; /* it was not exited */
+}
+
+int fuse_session_exited(struct fuse_session *se)
+{
+	return atomic_load(&se->exited);
+}
+
+/* ---- Loops of the program's own ---- */
+
+/* The caller frees the memory with free(), so it must not be what dev/ would allocate. */
+static int reserve(struct fuse_session *se, struct fuse_buf *buf)
+{
+	size_t size = fuse_dev_bufsize(se->dev);
+	void *mem;
+
+	if (buf->mem && buf->mem_size >= size)
+		return 0;
+	mem = realloc(buf->mem, size);
+	if (!mem)
+		return -ENOMEM;
+	buf->mem = mem;
+	buf->mem_size = size;
+	return 0;
+}
+
+int fuse_session_receive_buf(struct fuse_session *se, struct fuse_buf *buf)
+{
+	int received;
+
+	if (!se->dev)
+		return -ENOTCONN;
+	received = reserve(se, buf);
+	if (received)
+		return received;
+	received = fuse_dev_receive(fuse_dev_first_channel(se->dev), buf);
+	if (received == 0)
+		fuse_session_exit(se);
+	return received;
+}
+
+void fuse_session_process_buf(struct fuse_session *se, const struct fuse_buf *buf)
+{
+	if (!se->dev && make_dev(se) != 0) {
+		fuse_log(FUSE_LOG_ERR, "fuse: no memory for a session\n");
+		return;
+	}
+	fuse_dev_process(fuse_dev_first_channel(se->dev), buf);
+}
