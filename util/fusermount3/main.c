@@ -202,11 +202,29 @@ static int run(const struct arguments *arguments, const struct caller *caller, i
 	return -1;
 }
 
+static int parse_and_run(int argc, char **argv, const struct caller *caller,
+			 struct arguments *arguments)
+{
+	int socket = -1;
+
+	if (parse_arguments(argc, argv, arguments) != 0)
+		return -1;
+	if (arguments->quiet)
+		say_nothing();
+	if (arguments->action == MOUNT || arguments->action == WATCH) {
+		socket = take_socket(arguments->socket);
+		if (socket < 0)
+			return -1;
+	}
+	process_sanitize(socket);
+	return run(arguments, caller, socket);
+}
+
 int main(int argc, char **argv)
 {
 	const struct caller caller = { .uid = getuid(), .gid = getgid() };
 	struct arguments arguments = { .action = MOUNT };
-	int socket = -1;
+	int result;
 
 	process_open_stdio();
 	if (argc < 1)
@@ -215,15 +233,7 @@ int main(int argc, char **argv)
 	arguments.socket = getenv(SOCKET_VARIABLE);
 	/* Decides whether getopt() takes options after the mount point, as callers rely on. */
 	unsetenv("POSIXLY_CORRECT");
-	if (parse_arguments(argc, argv, &arguments) != 0)
-		return EXIT_FAILURE;
-	if (arguments.quiet)
-		say_nothing();
-	if (arguments.action == MOUNT || arguments.action == WATCH) {
-		socket = take_socket(arguments.socket);
-		if (socket < 0)
-			return EXIT_FAILURE;
-	}
-	process_sanitize(socket);
-	return run(&arguments, &caller, socket) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	result = parse_and_run(argc, argv, &caller, &arguments);
+	free(arguments.options);
+	return result == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
