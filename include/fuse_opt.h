@@ -8,6 +8,8 @@
 #ifndef FUSE_OPT_H_
 #define FUSE_OPT_H_
 
+#include <stddef.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif

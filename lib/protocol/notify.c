@@ -210,7 +210,8 @@ static uint64_t add_retrieval(struct fuse_protocol *protocol,
 	uint64_t unique;
 
 	pthread_mutex_lock(&protocol->retrieval_lock);
-	unique = protocol->retrieval_next++;
+	unique = protocol->retrieval_next;
+	protocol->retrieval_next += 2;
 	retrieval->unique = unique;
 	retrieval->next = protocol->retrievals;
 	protocol->retrievals = retrieval;

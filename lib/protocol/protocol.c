@@ -13,7 +13,12 @@ int fuse_protocol_init(struct fuse_protocol *protocol)
 	if (res)
 		return res;
 	pthread_mutex_init(&protocol->retrieval_lock, NULL);
-	protocol->retrieval_next = 1;
+	/*
+	 * The answer to a retrieval may arrive on a ring, where the kernel finds it by its
+	 * unique among the requests in flight: so these are far from the kernel's own, which count
+	 * from 0, and even as those are.
+	 */
+	protocol->retrieval_next = (uint64_t)1 << 62;
 	return 0;
 }
 

@@ -107,7 +107,8 @@ struct fuse_req {
 	 * Interruption, guarded by the lock of the table of requests in flight
 	 * (protocol/inflight.c).
 	 */
-	struct fuse_req *next, **link; /* neighbours in the table; link is NULL if in none */
+	struct fuse_req *next,
+		**link; /* neighbours in the table; link is NULL if in none */
 	fuse_interrupt_func_t interrupt_func;
 	void *interrupt_data;
 	bool interrupted;

@@ -304,29 +304,15 @@ static ssize_t receive_once(struct fuse_dev_channel *channel, struct fuse_buf *b
 	return read_message(channel, buf);
 }
 
-/* A message that was received into a pipe and never processed. */
-static void drop_old_pipe(struct fuse_dev *dev, struct fuse_buf *buf)
-{
-	struct fuse_dev_pipe *pipe;
-
-	if (!(buf->flags & FUSE_BUF_IS_FD))
-		return;
-	pipe = fuse_dev_pipe_find(dev, buf->fd);
-	if (pipe)
-		fuse_dev_pipe_put(dev, pipe, false);
-}
-
 int fuse_dev_receive(struct fuse_dev_channel *channel, struct fuse_buf *buf)
 {
-	struct fuse_dev *dev = channel->dev;
 	ssize_t got;
 	int error;
 
-	drop_old_pipe(dev, buf);
 	buf->flags = (enum fuse_buf_flags)0;
 	buf->fd = -1;
 	buf->size = 0;
-	error = reserve(dev, buf);
+	error = reserve(channel->dev, buf);
 	if (error)
 		return error;
 

@@ -412,8 +412,9 @@ static void finish(struct fuse_req *req)
 {
 	struct fuse_uring_entry *entry = entry_of(req);
 
+	/* A commit there must be, even where the protocol knows no reply. */
 	if (!entry->replied && !fuse_uring_is_orphaned(entry->queue))
-		encode(entry, -EIO, 0);
+		encode(entry, entry->opcode == FUSE_NOTIFY_REPLY ? 0 : -EIO, 0);
 	fuse_uring_finish(req);
 }
 
