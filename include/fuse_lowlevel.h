@@ -627,8 +627,8 @@ int fuse_reply_statx(fuse_req_t req, int flags, struct statx *statx, double attr
 int fuse_reply_readlink(fuse_req_t req, const char *link);
 
 /**
- * Let the kernel read and write a file for us. For open(), create() and opendir(), before
- * the reply; needs FUSE_CAP_PASSTHROUGH and CAP_SYS_ADMIN.
+ * Let the kernel read and write a file for us. For open() and create(), before the reply;
+ * needs FUSE_CAP_PASSTHROUGH and CAP_SYS_ADMIN.
  *
  * @param req the request
  * @param fd the file; it may be closed afterwards
@@ -926,8 +926,8 @@ bool fuse_req_is_uring(fuse_req_t req);
  *
  * @param payload set to the memory; valid until the reply
  * @param payload_sz set to its size, in bytes
- * @param mr set to NULL at present; for memory that is registered with a device. May be
- *           NULL.
+ * @param mr set to the region of memory that the payload is part of, for registering it
+ *           with a device; NULL if there is none. May itself be NULL.
  * @return 0; -EINVAL if the request did not come over io_uring, or for a missing pointer
  *
  * Since 3.18.
@@ -1209,7 +1209,9 @@ struct fuse_session_stats {
 	/** 1 if data can move without a copy in this process, otherwise 0. */
 	uint32_t zero_copy;
 
-	/** How many queues fuse_session_get_queue_stats() can tell about. */
+	/**
+	 * How many queues fuse_session_get_queue_stats() can tell about; 0 on /dev/fuse.
+	 */
 	uint32_t queues;
 
 	/**
