@@ -147,7 +147,7 @@ struct connection {
 	bool severed;	     /* unmounted, or aborted */
 };
 
-/* Looks which connection fd has, and lets go of it; the number stays taken. */
+/* Looks which connection fd has, and lets go of it. */
 static struct connection leave_connection(int fd)
 {
 	struct pollfd poller = { .fd = fd };
@@ -167,9 +167,9 @@ static struct connection leave_connection(int fd)
 }
 
 /*
- * Whether the mount that pin lies in is to be unmounted. A kernel that gives connections no
- * number leaves one doubt: a severed connection may have been unmounted, and its place taken by
- * another file system. That one would answer; ours cannot.
+ * Whether the mount that pin lies in is to be unmounted. One doubt is left: a severed
+ * connection may have been unmounted, and its place taken by another file system, whose
+ * connection then may even have the same number. That one would answer; ours cannot.
  */
 static bool is_ours(int pin, const char *mountpoint, const struct connection *connection)
 {
@@ -179,9 +179,7 @@ static bool is_ours(int pin, const char *mountpoint, const struct connection *co
 
 	if (!fuse_mount_lookup(fuse_fd_mount_id(pin), &number, &owner, NULL))
 		return false;
-	if (connection->number)
-		return number == connection->number;
-	if (owner != getuid())
+	if (connection->number ? number != connection->number : owner != getuid())
 		return false;
 	return !connection->severed ||
 	       (statfs(mountpoint, &status) != 0 && errno == ENOTCONN);

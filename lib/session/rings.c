@@ -41,6 +41,7 @@ static struct fuse_uring *make(struct fuse_session *se, struct fuse_uring_reason
 	config->poll_us = se->options.poll_us;
 	config->max_workers = se->max_workers;
 	config->payload_max = se->protocol.payload_max;
+	config->debug = se->protocol.debug;
 	config->disconnected = on_disconnected;
 	return fuse_uring_new(config, why);
 }

@@ -151,11 +151,14 @@ void fuse_loop_wait(struct fuse_session *se, int fd);
 
 int fuse_session_loop_threads(struct fuse_session *se,
 			      const struct fuse_loop_config *config);
+/* FUSE_THREAD_STACK out of the environment, in bytes; 0, after a message if it is wrong. */
+size_t fuse_thread_stack_size(void);
 /*
- * Starts a thread in which SIGHUP, SIGINT, SIGTERM and SIGQUIT are blocked, with a stack of
- * FUSE_THREAD_STACK bytes if the environment has that. Returns 0 or a negative errno.
+ * Starts a thread in which SIGHUP, SIGINT, SIGTERM and SIGQUIT are blocked. stack_size 0
+ * is the system's default. Returns 0 or a negative errno.
  */
-int fuse_thread_start(pthread_t *thread, void *(*run)(void *), void *data);
+int fuse_thread_start(pthread_t *thread, size_t stack_size, void *(*run)(void *),
+		      void *data);
 
 /* wake.c: getting a thread out of a system call that waits */
 

@@ -229,7 +229,7 @@ static int open_directory(struct fuse_stats_file *file, const char *path)
 	file->name = strdup(slash ? slash + 1 : path);
 	directory = slash ? strndup(path, (size_t)(slash + 1 - path)) : strdup(".");
 	if (file->name && directory)
-		file->directory = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		file->directory = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	free(directory);
 	if (file->directory < 0)
 		return -errno;

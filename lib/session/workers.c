@@ -27,6 +27,7 @@ struct pool {
 	struct fuse_session *se;
 	const struct fuse_loop_config *config;
 	int wake_signal;
+	size_t stack_size;
 
 	pthread_mutex_t lock;
 	pthread_cond_t someone_left;
@@ -47,19 +48,19 @@ struct worker {
 	bool left;
 };
 
-static void set_stack_size(pthread_attr_t *attributes)
+size_t fuse_thread_stack_size(void)
 {
 	const char *text = getenv(STACK_VARIABLE);
-	unsigned size;
+	unsigned size = 0;
 
-	if (!text)
-		return;
-	if (fuse_option_number(STACK_VARIABLE, text, PTHREAD_STACK_MIN, INT_MAX, &size) ==
-	    0)
-		pthread_attr_setstacksize(attributes, size);
+	if (text)
+		fuse_option_number(STACK_VARIABLE, text, PTHREAD_STACK_MIN, INT_MAX,
+				   &size);
+	return size;
 }
 
-int fuse_thread_start(pthread_t *thread, void *(*run)(void *), void *data)
+int fuse_thread_start(pthread_t *thread, size_t stack_size, void *(*run)(void *),
+		      void *data)
 {
 	pthread_attr_t attributes;
 	sigset_t ours, former;
@@ -73,7 +74,8 @@ int fuse_thread_start(pthread_t *thread, void *(*run)(void *), void *data)
 	sigaddset(&ours, SIGQUIT);
 
 	pthread_attr_init(&attributes);
-	set_stack_size(&attributes);
+	if (stack_size)
+		pthread_attr_setstacksize(&attributes, stack_size);
 	pthread_sigmask(SIG_BLOCK, &ours, &former);
 	error = pthread_create(thread, &attributes, run, data);
 	pthread_sigmask(SIG_SETMASK, &former, NULL);
@@ -137,7 +139,7 @@ static int start_worker(struct pool *pool)
 	worker->pool = pool;
 	worker->buf.fd = -1;
 	worker->channel = choose_channel(pool);
-	error = fuse_thread_start(&worker->thread, run_worker, worker);
+	error = fuse_thread_start(&worker->thread, pool->stack_size, run_worker, worker);
 	if (error) {
 		free_worker(worker);
 		return error;
@@ -309,6 +311,7 @@ int fuse_session_loop_threads(struct fuse_session *se,
 
 	if (!se->dev)
 		return -ENOTCONN;
+	pool.stack_size = fuse_thread_stack_size();
 	pool.wake_signal = fuse_wake_signal_get();
 	if (!pool.wake_signal) {
 		fuse_log(FUSE_LOG_ERR, "fuse: the program uses all real-time signals\n");

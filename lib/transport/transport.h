@@ -58,7 +58,8 @@ static inline void fuse_count(_Atomic uint64_t *counter, uint64_t by)
  * `arg`/`arg_size` span both, and `payload` is not set.
  *
  * All of it is as the other side sent it: no size and no string in it has been checked,
- * but that the header is complete and that the sizes below are within the memory.
+ * but that the header is complete and that the sizes below are within the memory. A reply may
+ * overwrite all of it.
  */
 struct fuse_view {
 	const struct fuse_in_header *header;

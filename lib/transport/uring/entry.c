@@ -30,7 +30,7 @@ void fuse_uring_entry_init(struct fuse_uring_entry *entry, struct fuse_uring_que
 	entry->id = id;
 	entry->header = (struct fuse_uring_req_header *)(queue->region.headers +
 							 id * queue->uring->dialect
-								      ->header_stride);
+									 ->header_stride);
 	entry->req.transport = &fuse_uring_ops;
 	entry->req.protocol = queue->uring->handler.protocol;
 	entry->req.counters = &queue->counters;
@@ -38,7 +38,8 @@ void fuse_uring_entry_init(struct fuse_uring_entry *entry, struct fuse_uring_que
 
 /* ---- To the kernel ---- */
 
-static void give_to_kernel(struct fuse_uring_entry *entry, enum fuse_uring_entry_state state)
+static void give_to_kernel(struct fuse_uring_entry *entry,
+			   enum fuse_uring_entry_state state)
 {
 	entry->state = state;
 	entry->queue->with_kernel++;
@@ -133,11 +134,12 @@ static void refuse_malformed(struct fuse_uring_entry *entry)
 	struct fuse_uring *uring = entry->queue->uring;
 
 	if (!atomic_exchange(&uring->complained, true))
-		fuse_log(FUSE_LOG_ERR,
-			 "fuse: malformed request on ring %u (opcode %u, %u bytes, payload %u "
-			 "bytes) answered with EIO\n",
-			 entry->queue->id, header->opcode, header->len,
-			 entry->header->ring_ent_in_out.payload_sz);
+		fuse_log(
+			FUSE_LOG_ERR,
+			"fuse: malformed request on ring %u (opcode %u, %u bytes, payload %u "
+			"bytes) answered with EIO\n",
+			entry->queue->id, header->opcode, header->len,
+			entry->header->ring_ent_in_out.payload_sz);
 	encode(entry, -EIO, 0);
 	fuse_uring_entry_settle(entry);
 }
@@ -189,8 +191,8 @@ static void commit_refused(struct fuse_uring_entry *entry, int error)
 {
 	struct fuse_uring_queue *queue = entry->queue;
 
-	fuse_log(FUSE_LOG_ERR, "fuse: the kernel refused a reply on ring %u: %s\n", queue->id,
-		 strerror(-error));
+	fuse_log(FUSE_LOG_ERR, "fuse: the kernel refused a reply on ring %u: %s\n",
+		 queue->id, strerror(-error));
 	/* The kernel forgot the entry; its slot is as good as new. */
 	if (++entry->mishaps <= MISHAPS_MAX && error != -EOPNOTSUPP)
 		fuse_uring_entry_register(entry);
@@ -208,7 +210,8 @@ void fuse_uring_entry_complete(struct fuse_uring_entry *entry, int result)
 	enum fuse_uring_entry_state before = entry->state;
 
 	if (before != FUSE_ENTRY_REGISTERED && before != FUSE_ENTRY_COMMITTED) {
-		fuse_log(FUSE_LOG_ERR, "fuse: ring %u: completion of entry %u, which is idle\n",
+		fuse_log(FUSE_LOG_ERR,
+			 "fuse: ring %u: completion of entry %u, which is idle\n",
 			 queue->id, entry->id);
 		return;
 	}
@@ -224,8 +227,9 @@ void fuse_uring_entry_complete(struct fuse_uring_entry *entry, int result)
 	else if (before == FUSE_ENTRY_COMMITTED)
 		commit_refused(entry, result);
 	else
-		fuse_log(FUSE_LOG_WARNING, "fuse: the kernel refused entry %u of ring %u: %s\n",
-			 entry->id, queue->id, strerror(-result));
+		fuse_log(FUSE_LOG_WARNING,
+			 "fuse: the kernel refused entry %u of ring %u: %s\n", entry->id,
+			 queue->id, strerror(-result));
 
 	if (queue->with_kernel == 0 && queue->held == 0 && !queue->disconnected) {
 		fuse_log(FUSE_LOG_ERR, "fuse: ring %u has no entries left\n", queue->id);
@@ -345,8 +349,8 @@ static bool overlaps(const struct fuse_uring_entry *entry, const struct fuse_buf
 		const struct fuse_buf *buf = &data->buf[i];
 		const char *memory = buf->mem;
 
-		if (!(buf->flags & FUSE_BUF_IS_FD) && memory < room + entry->payload_room &&
-		    memory + buf->size > room)
+		if (!(buf->flags & FUSE_BUF_IS_FD) &&
+		    memory < room + entry->payload_room && memory + buf->size > room)
 			return true;
 	}
 	return false;
@@ -418,15 +422,15 @@ static void finish(struct fuse_req *req)
 	fuse_uring_finish(req);
 }
 
+static void *region(struct fuse_req *req)
+{
+	return &entry_of(req)->queue->region;
+}
+
 const struct fuse_transport_ops fuse_uring_ops = {
 	.is_uring = true,
 	.reply = reply,
 	.reply_data = reply_data,
 	.finish = finish,
-	.region = fuse_uring_req_region,
+	.region = region,
 };
-
-void *fuse_uring_req_region(struct fuse_req *req)
-{
-	return req->transport == &fuse_uring_ops ? &entry_of(req)->queue->region : NULL;
-}

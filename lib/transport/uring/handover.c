@@ -118,7 +118,8 @@ void fuse_uring_orphan(struct fuse_uring_queue *queue)
 	struct fuse_uring_entry *entry;
 
 	atomic_fetch_add(&queue->uring->references, queue->held);
-	for (entry = atomic_exchange(&queue->finished, ORPHANED); entry; entry = entry->next)
+	for (entry = atomic_exchange(&queue->finished, ORPHANED); entry;
+	     entry = entry->next)
 		fuse_uring_unref(queue->uring);
 	while (atomic_load(&queue->finishing))
 		sched_yield();
@@ -137,7 +138,8 @@ bool fuse_uring_is_slow(const struct fuse_uring_workers *workers, uint32_t opcod
 
 	return atomic_load_explicit(&workers->cost[place].samples, memory_order_relaxed) <
 		       SAMPLES_KNOWN ||
-	       atomic_load_explicit(&workers->cost[place].ns, memory_order_relaxed) > SLOW_NS;
+	       atomic_load_explicit(&workers->cost[place].ns, memory_order_relaxed) >
+		       SLOW_NS;
 }
 
 void fuse_uring_measured(struct fuse_uring_workers *workers, uint32_t opcode, uint64_t ns)

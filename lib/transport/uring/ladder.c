@@ -10,7 +10,8 @@
  *				map-payload, ring-create
  *	in fuse_uring_start():	register-submit, register-refused
  *
- * cpu-list is passed once, and each of the others once per queue. For register-refused the
+ * cpu-list is passed once, and each of the others once per queue; fuse_uring_available()
+ * passes ring-create and cpu-list once more before. For register-refused the
  * errno is the kernel's own: it is really asked for something that it refuses.
  */
 #include "fuse_config.h"
@@ -125,7 +126,8 @@ static bool kernel_has_it_enabled(struct fuse_uring_reason *why)
 		return true;
 	if (!error)
 		snprintf(why->text, sizeof(why->text),
-			 "FUSE over io_uring is disabled (%s is %s)", ENABLE_URING, answer);
+			 "FUSE over io_uring is disabled (%s is %s)", ENABLE_URING,
+			 answer);
 	else if (error == -ENOENT)
 		snprintf(why->text, sizeof(why->text),
 			 "this kernel has no FUSE over io_uring (there is no %s)",
@@ -141,20 +143,24 @@ static bool check_depth(unsigned depth, struct fuse_uring_reason *why)
 {
 	if (depth >= 1 && depth <= FUSE_URING_MAX_DEPTH)
 		return true;
-	snprintf(why->text, sizeof(why->text), "a queue depth of %u is not within 1 to %u",
-		 depth, FUSE_URING_MAX_DEPTH);
+	snprintf(why->text, sizeof(why->text),
+		 "a queue depth of %u is not within 1 to %u", depth,
+		 FUSE_URING_MAX_DEPTH);
 	return false;
 }
 
-bool fuse_uring_check(const struct fuse_uring_config *config, struct fuse_uring_reason *why)
+bool fuse_uring_check(const struct fuse_uring_config *config,
+		      struct fuse_uring_reason *why)
 {
 	if (!check_depth(config->queue_depth, why))
 		return false;
 	/* payload_sz has 32 bits. */
-	if (config->payload_max >= FUSE_MIN_READ_BUFFER && config->payload_max <= INT32_MAX)
+	if (config->payload_max >= FUSE_MIN_READ_BUFFER &&
+	    config->payload_max <= INT32_MAX)
 		return true;
-	snprintf(why->text, sizeof(why->text), "a payload of %zu bytes is not within %d to %d",
-		 config->payload_max, FUSE_MIN_READ_BUFFER, INT32_MAX);
+	snprintf(why->text, sizeof(why->text),
+		 "a payload of %zu bytes is not within %d to %d", config->payload_max,
+		 FUSE_MIN_READ_BUFFER, INT32_MAX);
 	return false;
 }
 
@@ -218,9 +224,9 @@ int fuse_uring_refusal_send(struct io_uring *ring, int fd)
 	result = cqe->res;
 	io_uring_cqe_seen(ring, cqe);
 	switch (result) {
-	case -EINVAL:	     /* as intended */
-	case -EOPNOTSUPP:    /* rings are off already */
-	case -ENOTCONN:	     /* there is nobody left to wait */
+	case -EINVAL:	  /* as intended */
+	case -EOPNOTSUPP: /* rings are off already */
+	case -ENOTCONN:	  /* there is nobody left to wait */
 	case -ECONNABORTED:
 	case -ENODEV:
 		return 0;

@@ -30,16 +30,19 @@ static bool round_up(size_t *size)
 	return true;
 }
 
-static bool measure(struct fuse_uring_region *region, unsigned slots, size_t header_stride,
-		    unsigned buffers, size_t payload_max, off_t *total)
+static bool measure(struct fuse_uring_region *region, unsigned slots,
+		    size_t header_stride, unsigned buffers, size_t payload_max,
+		    off_t *total)
 {
 	region->payload_stride = payload_max;
 	return round_up(&region->payload_stride) &&
-	       !__builtin_mul_overflow((size_t)slots, header_stride, &region->headers_size) &&
+	       !__builtin_mul_overflow((size_t)slots, header_stride,
+				       &region->headers_size) &&
 	       round_up(&region->headers_size) &&
 	       !__builtin_mul_overflow((size_t)buffers, region->payload_stride,
 				       &region->payloads_size) &&
-	       !__builtin_add_overflow(region->headers_size, region->payloads_size, total);
+	       !__builtin_add_overflow(region->headers_size, region->payloads_size,
+				       total);
 }
 
 static int create_file(off_t size)

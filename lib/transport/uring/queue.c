@@ -20,7 +20,7 @@
 #include "transport/uring/dialect.h"
 
 /* user_data of what is not an entry's command. */
-#define EVENT_DATA UINT64_MAX
+#define EVENT_DATA ((uint64_t)1 << 32)
 
 /* Handlers may run for so long before the replies that were made meanwhile are submitted. */
 #define BATCH_NS 20000
@@ -34,7 +34,8 @@ _Thread_local struct fuse_uring_queue *fuse_uring_owned;
 
 /* With these, completions are posted only when the owner asks for them. */
 static const unsigned ring_flags[] = {
-	IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+	IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+		IORING_SETUP_TASKRUN_FLAG,
 	IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
 	0,
 };
@@ -45,7 +46,8 @@ int fuse_uring_ring_init(struct io_uring *ring, unsigned entries)
 
 	for (unsigned i = 0; i < sizeof(ring_flags) / sizeof(ring_flags[0]); i++) {
 		struct io_uring_params params = {
-			.flags = IORING_SETUP_SQE128 | IORING_SETUP_CQSIZE | ring_flags[i],
+			.flags =
+				IORING_SETUP_SQE128 | IORING_SETUP_CQSIZE | ring_flags[i],
 			.cq_entries = 2 * entries,
 		};
 
@@ -84,7 +86,6 @@ static int create_ring(struct fuse_uring_queue *queue)
 	struct fuse_uring *uring = queue->uring;
 	int error = fuse_fault("ring-create");
 	struct io_uring_cqe *cqe;
-	unsigned head;
 
 	if (error)
 		return error;
@@ -96,7 +97,7 @@ static int create_ring(struct fuse_uring_queue *queue)
 	if (!look_for_wakes(queue) || io_uring_submit(&queue->ring) != 1)
 		return -EIO;
 	/* Nobody has written to it, so that only a refusal can have come back. */
-	io_uring_for_each_cqe(&queue->ring, head, cqe)
+	if (io_uring_peek_cqe(&queue->ring, &cqe) == 0)
 		return cqe->res < 0 ? cqe->res : -EIO;
 	/* Both spare the kernel a look-up per call, and are not needed. */
 	io_uring_register_ring_fd(&queue->ring);
@@ -171,19 +172,21 @@ enum enter_mode {
 };
 
 /* All of the owner's system calls on its ring, once it runs. */
-static void enter(struct fuse_uring_queue *queue, enum enter_mode mode, uint64_t timeout_ns)
+static void enter(struct fuse_uring_queue *queue, enum enter_mode mode,
+		  uint64_t timeout_ns)
 {
-	struct __kernel_timespec timeout = { .tv_sec = (long long)timeout_ns / 1000000000,
-					     .tv_nsec = (long long)timeout_ns % 1000000000 };
+	struct __kernel_timespec timeout = { 0 };
 	struct io_uring_cqe *unused;
 	int result;
 
+	timeout.tv_sec = (long long)timeout_ns / 1000000000;
+	timeout.tv_nsec = (long long)timeout_ns % 1000000000;
 	fuse_uring_count_own(&queue->counters.enters);
 	if (mode == ENTER_LOOK)
 		result = io_uring_submit_and_get_events(&queue->ring);
 	else if (timeout_ns)
-		result = io_uring_submit_and_wait_timeout(&queue->ring, &unused, 1, &timeout,
-							  NULL);
+		result = io_uring_submit_and_wait_timeout(&queue->ring, &unused, 1,
+							  &timeout, NULL);
 	else
 		result = io_uring_submit_and_wait(&queue->ring, 1);
 
@@ -198,7 +201,8 @@ static void enter(struct fuse_uring_queue *queue, enum enter_mode mode, uint64_t
 	default:
 		if (result >= 0)
 			break;
-		fuse_log(FUSE_LOG_ERR, "fuse: ring %u: %s\n", queue->id, strerror(-result));
+		fuse_log(FUSE_LOG_ERR, "fuse: ring %u: %s\n", queue->id,
+			 strerror(-result));
 		fuse_uring_lost(queue);
 		queue->with_kernel = 0; /* nothing more can be heard of them */
 	}
@@ -240,7 +244,8 @@ static int find_refusal(struct fuse_uring_queue *queue)
 	unsigned head;
 
 	io_uring_for_each_cqe(&queue->ring, head, cqe) {
-		if (cqe->res < 0 && (!last || cqe->user_data == queue->uring->entries - 1))
+		if (cqe->res < 0 &&
+		    (!last || cqe->user_data == queue->uring->entries - 1))
 			return cqe->res;
 	}
 	return 0;
@@ -283,24 +288,23 @@ static bool kernel_has_more(const struct fuse_uring_queue *queue)
 	       (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
 }
 
-/* Takes the oldest completion. */
+/* Takes the oldest completion; there is one. */
 static void complete(struct fuse_uring_queue *queue)
 {
-	struct io_uring_cqe taken = { .user_data = 0 }, *cqe;
-	unsigned head;
+	struct io_uring_cqe *cqe, taken;
 
-	io_uring_for_each_cqe(&queue->ring, head, cqe) {
-		taken = *cqe;
-		break;
-	}
-	io_uring_cq_advance(&queue->ring, 1);
+	if (io_uring_peek_cqe(&queue->ring, &cqe) < 0)
+		return;
+	taken = *cqe;
+	io_uring_cqe_seen(&queue->ring, cqe);
 
 	if (taken.user_data == EVENT_DATA)
 		queue->event_armed = taken.flags & IORING_CQE_F_MORE;
 	else if (taken.user_data < queue->uring->entries)
 		fuse_uring_entry_complete(&queue->entries[taken.user_data], taken.res);
 	else
-		fuse_log(FUSE_LOG_ERR, "fuse: ring %u: completion of no entry\n", queue->id);
+		fuse_log(FUSE_LOG_ERR, "fuse: ring %u: completion of no entry\n",
+			 queue->id);
 }
 
 /*
@@ -323,8 +327,6 @@ static bool reap(struct fuse_uring_queue *queue)
 			submitted = queue->now = fuse_uring_now();
 		}
 	}
-	if (!queue->event_armed)
-		look_for_wakes(queue);
 	return true;
 }
 
@@ -332,13 +334,20 @@ static void sleep_until_event(struct fuse_uring_queue *queue)
 {
 	bool may_trim = queue->spare_used && queue->held == 0;
 
+	/* The ring has room for it beside the commands of all entries. */
+	if (!queue->event_armed)
+		look_for_wakes(queue);
 	atomic_store(&queue->sleeping, true);
 	if (!atomic_load(&queue->finished) && !atomic_load(&queue->uring->ending))
 		enter(queue, ENTER_WAIT, may_trim ? IDLE_NS : 0);
 	atomic_store_explicit(&queue->sleeping, false, memory_order_relaxed);
 
-	/* All entries are with the kernel, which touches their memory in this thread only. */
-	if (may_trim && !io_uring_cq_ready(&queue->ring)) {
+	/*
+	 * All entries are with the kernel, and it has read their replies. It will not
+	 * write to them but when this thread enters.
+	 */
+	if (may_trim && !io_uring_sq_ready(&queue->ring) &&
+	    !io_uring_cq_ready(&queue->ring)) {
 		fuse_uring_region_trim(&queue->region, queue->uring->depth);
 		queue->spare_used = false;
 	}
@@ -358,7 +367,8 @@ static void run(struct fuse_uring_queue *queue)
 	while (!is_over(queue)) {
 		bool active = fuse_uring_collect(queue);
 
-		if (poll_ns && (io_uring_sq_ready(&queue->ring) || kernel_has_more(queue)))
+		if (poll_ns &&
+		    (io_uring_sq_ready(&queue->ring) || kernel_has_more(queue)))
 			enter(queue, ENTER_LOOK, 0);
 		active |= reap(queue);
 
@@ -404,7 +414,7 @@ static void pin(const struct fuse_uring_queue *queue)
 			error = errno;
 	}
 	CPU_FREE(cpu);
-	if (error)
+	if (error && uring->debug)
 		fuse_log(FUSE_LOG_DEBUG, "fuse: ring %u does not run on its CPU: %s\n",
 			 queue->id, strerror(error));
 }
@@ -435,11 +445,12 @@ void *fuse_uring_owner(void *arg)
 	pin(queue);
 
 	error = set_up(queue, &step);
-	fuse_uring_report(queue, error ? FUSE_QUEUE_FAILED : FUSE_QUEUE_SET_UP, step, error);
+	fuse_uring_report(queue, error ? FUSE_QUEUE_FAILED : FUSE_QUEUE_SET_UP, step,
+			  error);
 	if (!error && fuse_uring_await_start(queue)) {
 		error = register_entries(queue, &step);
-		fuse_uring_report(queue, error ? FUSE_QUEUE_FAILED : FUSE_QUEUE_RUNNING, step,
-				  error);
+		fuse_uring_report(queue, error ? FUSE_QUEUE_FAILED : FUSE_QUEUE_RUNNING,
+				  step, error);
 		if (!error)
 			run(queue);
 	}

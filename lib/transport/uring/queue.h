@@ -62,8 +62,8 @@ void fuse_uring_region_close(struct fuse_uring_region *region);
 enum fuse_uring_entry_state {
 	FUSE_ENTRY_UNUSED,     /* never registered, or lost with its connection */
 	FUSE_ENTRY_REGISTERED, /* the kernel has it; no request came yet */
-	FUSE_ENTRY_HELD,       /* its request is with the filesystem, or done and not seen */
-	FUSE_ENTRY_COMMITTED,  /* the kernel has it: a reply, and the wait for a request */
+	FUSE_ENTRY_HELD, /* its request is with the filesystem, or done and not seen */
+	FUSE_ENTRY_COMMITTED, /* the kernel has it: a reply, and the wait for a request */
 };
 
 struct fuse_uring_entry {
@@ -109,14 +109,14 @@ struct fuse_uring_jobs {
 
 struct fuse_uring_workers {
 	pthread_mutex_t lock;
-	pthread_cond_t work; /* there is a job, or stopping */
-	pthread_cond_t ended; /* a thread went */
-	struct fuse_uring_jobs slow; /* jobs that end by themselves */
+	pthread_cond_t work;	      /* there is a job, or stopping */
+	pthread_cond_t ended;	      /* a thread went */
+	struct fuse_uring_jobs slow;  /* jobs that end by themselves */
 	struct fuse_uring_jobs waits; /* jobs that may wait for another client */
 	unsigned max, threads, idle;
 	unsigned waiting; /* threads that are at a job of `waits` */
 	bool stopping;
-	bool complained; /* of a thread that could not be started */
+	bool complained;      /* of a thread that could not be started */
 	pthread_t last_ended; /* joined by the next one that ends */
 	bool any_ended;
 
@@ -134,7 +134,8 @@ void fuse_uring_workers_destroy(struct fuse_uring_workers *workers);
 
 /* True if requests of this opcode should not run in an owner. */
 bool fuse_uring_is_slow(const struct fuse_uring_workers *workers, uint32_t opcode);
-void fuse_uring_measured(struct fuse_uring_workers *workers, uint32_t opcode, uint64_t ns);
+void fuse_uring_measured(struct fuse_uring_workers *workers, uint32_t opcode,
+			 uint64_t ns);
 /* Gives the entry's request to a worker; false if the owner should run it itself. */
 bool fuse_uring_hand_over(struct fuse_uring_entry *entry, bool waits);
 
@@ -171,14 +172,14 @@ struct fuse_uring_queue {
 	/* The owner's. */
 	struct io_uring ring;
 	bool has_ring;
-	bool has_fixed_file;   /* slot 0 of the ring's files is the fuse device */
+	bool has_fixed_file; /* slot 0 of the ring's files is the fuse device */
 	bool event_armed;
-	uint16_t qid;	       /* what the kernel calls the queue */
-	bool disconnected;     /* the kernel said so, or the ring is beyond repair */
-	unsigned with_kernel;  /* entries that are registered or committed */
+	uint16_t qid;	      /* what the kernel calls the queue */
+	bool disconnected;    /* the kernel said so, or the ring is beyond repair */
+	unsigned with_kernel; /* entries that are registered or committed */
 	unsigned held;
-	bool spare_used;       /* since spare payload memory was given back last */
-	uint64_t now;	       /* when the latest handler returned, ns */
+	bool spare_used; /* since spare payload memory was given back last */
+	uint64_t now;	 /* when the latest handler returned, ns */
 
 	/* Everybody's. */
 	_Alignas(64) _Atomic(struct fuse_uring_entry *) finished;
@@ -220,10 +221,11 @@ struct fuse_uring {
 	const struct fuse_uring_dialect *dialect;
 	struct fuse_transport_handler handler;
 	void (*disconnected)(struct fuse_protocol *protocol);
-	unsigned depth;	      /* entries per queue that were asked for */
-	unsigned entries;     /* entries per queue, spare ones included */
+	unsigned depth;	  /* entries per queue that were asked for */
+	unsigned entries; /* entries per queue, spare ones included */
 	uint64_t poll_ns;
 	size_t payload_max;
+	bool debug;
 	unsigned queue_count;
 	struct fuse_uring_queue **queues;
 	cpu_set_t *affinity; /* of the thread that called fuse_uring_new() */
@@ -233,15 +235,15 @@ struct fuse_uring {
 	struct fuse_uring_workers workers;
 
 	pthread_mutex_t lock;
-	pthread_cond_t changed; /* a phase, or ending */
+	pthread_cond_t changed;	      /* a phase, or ending */
 	struct fuse_uring_reason why; /* the first failure's; guarded by lock */
 	int error;		      /* the same */
-	unsigned owners;	      /* threads started and not joined; the session's thread only */
-	struct io_uring refusal;      /* to send the kernel a REGISTER that it refuses */
+	unsigned owners; /* threads started and not joined; the session's thread only */
+	struct io_uring refusal; /* to send the kernel a REGISTER that it refuses */
 	bool has_refusal;
 
-	_Atomic bool ending; /* owners are to end */
-	_Atomic bool told;   /* disconnected() has been called */
+	_Atomic bool ending;	 /* owners are to end */
+	_Atomic bool told;	 /* disconnected() has been called */
 	_Atomic bool complained; /* of a malformed request */
 	/*
 	 * 1, and 1 for each request that was held when its queue ended. Memory goes with the
@@ -251,7 +253,8 @@ struct fuse_uring {
 };
 
 void fuse_uring_unref(struct fuse_uring *uring);
-void fuse_uring_explain(struct fuse_uring_reason *why, const char *step, int queue, int error);
+void fuse_uring_explain(struct fuse_uring_reason *why, const char *step, int queue,
+			int error);
 /* An owner tells how far it came; error and step only with FUSE_QUEUE_FAILED. */
 void fuse_uring_report(struct fuse_uring_queue *queue, enum fuse_uring_phase phase,
 		       const char *step, int error);
@@ -267,7 +270,8 @@ extern const struct fuse_uring_dialect *const fuse_uring_ladder[]; /* ends with 
 /* How many CPUs this machine may ever have; -1 with *why filled in. */
 int fuse_uring_possible_cpus(struct fuse_uring_reason *why);
 /* False with *why filled in. */
-bool fuse_uring_check(const struct fuse_uring_config *config, struct fuse_uring_reason *why);
+bool fuse_uring_check(const struct fuse_uring_config *config,
+		      struct fuse_uring_reason *why);
 int fuse_uring_refusal_init(struct io_uring *ring);
 int fuse_uring_refusal_send(struct io_uring *ring, int fd);
 

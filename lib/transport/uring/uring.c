@@ -116,9 +116,11 @@ static int fill_in(struct fuse_uring *uring, const struct fuse_uring_config *con
 	uring->handler = config->handler;
 	uring->disconnected = config->disconnected;
 	uring->depth = config->queue_depth;
-	uring->entries = config->queue_depth + spare_entries(dialect, config->queue_depth);
+	uring->entries =
+		config->queue_depth + spare_entries(dialect, config->queue_depth);
 	uring->poll_ns = (uint64_t)config->poll_us * 1000;
 	uring->payload_max = config->payload_max;
+	uring->debug = config->debug;
 	choose_signals(&uring->signals);
 	return get_affinity(uring);
 }
@@ -152,7 +154,8 @@ static struct fuse_uring *allocate(const struct fuse_uring_config *config,
 
 /* ---- Owners and the session's thread talk to each other ---- */
 
-void fuse_uring_explain(struct fuse_uring_reason *why, const char *step, int queue, int error)
+void fuse_uring_explain(struct fuse_uring_reason *why, const char *step, int queue,
+			int error)
 {
 	char buffer[80];
 	const char *text = strerror_r(-error, buffer, sizeof(buffer));
@@ -160,7 +163,8 @@ void fuse_uring_explain(struct fuse_uring_reason *why, const char *step, int que
 	if (queue < 0)
 		snprintf(why->text, sizeof(why->text), "%s: %s", step, text);
 	else
-		snprintf(why->text, sizeof(why->text), "%s (ring %d): %s", step, queue, text);
+		snprintf(why->text, sizeof(why->text), "%s (ring %d): %s", step, queue,
+			 text);
 }
 
 void fuse_uring_report(struct fuse_uring_queue *queue, enum fuse_uring_phase phase,
@@ -241,7 +245,8 @@ static int start_owners(struct fuse_uring *uring, struct fuse_uring_reason *why)
 		error = fuse_fault("thread-create");
 		if (!error)
 			error = fuse_uring_thread_start(uring, &uring->queues[i]->thread,
-							fuse_uring_owner, uring->queues[i]);
+							fuse_uring_owner,
+							uring->queues[i]);
 		if (error) {
 			fuse_uring_explain(why, "thread-create", (int)i, error);
 			return error;
@@ -290,8 +295,8 @@ struct fuse_uring *fuse_uring_new(const struct fuse_uring_config *config,
 		if (uring)
 			break;
 		if (rung[1])
-			fuse_log(FUSE_LOG_INFO, "fuse: no io_uring as %s: %s\n", (*rung)->name,
-				 why->text);
+			fuse_log(FUSE_LOG_INFO, "fuse: no io_uring as %s: %s\n",
+				 (*rung)->name, why->text);
 	}
 	return uring;
 }
@@ -314,7 +319,8 @@ static void make_kernel_give_up(struct fuse_uring *uring)
 	if (uring->has_refusal)
 		error = fuse_uring_refusal_send(&uring->refusal, uring->fd);
 	if (error)
-		fuse_log(FUSE_LOG_ERR, "fuse: cannot turn io_uring off, clients may hang: %s\n",
+		fuse_log(FUSE_LOG_ERR,
+			 "fuse: cannot turn io_uring off, clients may hang: %s\n",
 			 strerror(-error));
 }
 
@@ -389,7 +395,8 @@ unsigned fuse_uring_queues(const struct fuse_uring *uring)
 	return uring->queue_count;
 }
 
-const struct fuse_counters *fuse_uring_counters(const struct fuse_uring *uring, unsigned queue)
+const struct fuse_counters *fuse_uring_counters(const struct fuse_uring *uring,
+						unsigned queue)
 {
 	return queue < uring->queue_count ? &uring->queues[queue]->counters : NULL;
 }

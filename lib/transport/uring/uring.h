@@ -5,7 +5,13 @@
  * Life cycle: fuse_uring_new() does everything that can fail before the kernel is told
  * that requests will travel over rings: rings, memory, threads. Then FUSE_INIT is
  * answered, and fuse_uring_start() registers the entries. When that fails, the kernel has
- * been told to go on without rings and every request arrives on /dev/fuse.
+ * been told to go on without rings and every request arrives on /dev/fuse. After
+ * fuse_uring_stop() clients wait until the connection ends or rings are started anew.
+ *
+ * A quick handler runs in the thread that takes all requests of its CPU. It may call any
+ * function of the library, but must not wait for another request of the same mount: it may
+ * not use its own mount, and a notification that makes the kernel write back
+ * or wait for pages belongs in a thread of the filesystem's own.
  */
 #ifndef FUSE_URING_H
 #define FUSE_URING_H
@@ -18,12 +24,13 @@ struct fuse_uring;
 #define FUSE_URING_MAX_DEPTH 4096
 
 struct fuse_uring_config {
-	int fd;			 /* the /dev/fuse descriptor; not owned */
-	uint64_t kernel_flags;	 /* all 64 bits that the kernel offered in FUSE_INIT */
-	unsigned queue_depth;	 /* entries per queue */
-	unsigned poll_us;	 /* microseconds of polling before an owner sleeps; 0: none */
-	unsigned max_workers;	 /* threads for slow handlers; 0: none, all run inline */
-	size_t payload_max;	 /* bytes per payload buffer, as the kernel demands it */
+	int fd;		       /* the /dev/fuse descriptor; not owned */
+	uint64_t kernel_flags; /* all 64 bits that the kernel offered in FUSE_INIT */
+	unsigned queue_depth;  /* entries per queue */
+	unsigned poll_us; /* microseconds of polling before an owner sleeps; 0: none */
+	unsigned max_workers; /* threads for slow handlers; 0: none, all run inline */
+	size_t payload_max;   /* bytes per payload buffer, as the kernel demands it */
+	bool debug;	      /* log what only somebody who looks for it wants to know */
 	struct fuse_transport_handler handler;
 	/* The rings ended because the connection did, not because of fuse_uring_stop(). */
 	void (*disconnected)(struct fuse_protocol *protocol);
@@ -67,16 +74,15 @@ void fuse_uring_free(struct fuse_uring *uring);
 
 const char *fuse_uring_dialect(const struct fuse_uring *uring); /* "per_entry" */
 unsigned fuse_uring_queues(const struct fuse_uring *uring);
-const struct fuse_counters *fuse_uring_counters(const struct fuse_uring *uring, unsigned queue);
-
-/* fuse_req_get_payload()'s region handle; NULL if the request is not on a ring. */
-void *fuse_uring_req_region(struct fuse_req *req);
+const struct fuse_counters *fuse_uring_counters(const struct fuse_uring *uring,
+						unsigned queue);
 
 #else /* built without io_uring: every attempt answers why */
 
 #include <stdio.h>
 
-static inline bool fuse_uring_available(unsigned queue_depth, struct fuse_uring_reason *why)
+static inline bool fuse_uring_available(unsigned queue_depth,
+					struct fuse_uring_reason *why)
 {
 	(void)queue_depth;
 	snprintf(why->text, sizeof(why->text), "this library was built without io_uring");
@@ -96,7 +102,8 @@ static inline uint64_t fuse_uring_init_flags(const struct fuse_uring *uring)
 	return 0;
 }
 
-static inline int fuse_uring_start(struct fuse_uring *uring, struct fuse_uring_reason *why)
+static inline int fuse_uring_start(struct fuse_uring *uring,
+				   struct fuse_uring_reason *why)
 {
 	(void)uring;
 	(void)why;
@@ -125,17 +132,11 @@ static inline unsigned fuse_uring_queues(const struct fuse_uring *uring)
 	return 0;
 }
 
-static inline const struct fuse_counters *fuse_uring_counters(const struct fuse_uring *uring,
-							      unsigned queue)
+static inline const struct fuse_counters *
+fuse_uring_counters(const struct fuse_uring *uring, unsigned queue)
 {
 	(void)uring;
 	(void)queue;
-	return NULL;
-}
-
-static inline void *fuse_uring_req_region(struct fuse_req *req)
-{
-	(void)req;
 	return NULL;
 }
 
