@@ -372,7 +372,7 @@ static bool is_expected(int error)
 {
 	static const int expected[] = { ENOTCONN, ECONNABORTED, ECONNRESET, ESHUTDOWN,
 					EIO,	  ESTALE,	ENOENT,	    ENODEV,
-					ENXIO,	  EINTR,	ETIMEDOUT };
+					ENXIO,	  EINTR,	ETIMEDOUT,  ECANCELED };
 
 	for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
 		if (error == expected[i])

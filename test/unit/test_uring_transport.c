@@ -107,10 +107,10 @@ static struct {
 	unsigned queued_count;
 	struct fuse_req *held[QUEUED_MAX];
 	unsigned held_count;
-	bool locked;	   /* LOCKED's lock is taken... */
-	uint64_t owner;	   /* ...by this one */
-	unsigned waiters;  /* for it */
-	bool interrupted;  /* a waiter, by FUSE_INTERRUPT */
+	bool locked;	  /* LOCKED's lock is taken... */
+	uint64_t owner;	  /* ...by this one */
+	unsigned waiters; /* for it */
+	bool interrupted; /* a waiter, by FUSE_INTERRUPT */
 	bool ending;
 	unsigned disconnects;
 	_Atomic unsigned from_dev; /* requests that came by /dev/fuse */
@@ -250,8 +250,8 @@ static void read_file(struct fuse_req *req, uint64_t node, const struct fuse_rea
 	}
 }
 
-static void write_file(struct fuse_req *req, uint64_t node, const struct fuse_write_in *in,
-		       const char *data, size_t size)
+static void write_file(struct fuse_req *req, uint64_t node,
+		       const struct fuse_write_in *in, const char *data, size_t size)
 {
 	struct fuse_write_out out = { .size = in->size };
 	int error = size == in->size ? 0 : -EIO;
@@ -396,7 +396,8 @@ static void *replier(void *unused)
 
 static int dev_reply(struct fuse_req *req, int error, const struct iovec *iov, int count)
 {
-	struct fuse_out_header out = { .len = sizeof(out), .error = error,
+	struct fuse_out_header out = { .len = sizeof(out),
+				       .error = error,
 				       .unique = req->unique };
 	struct iovec all[8] = { { &out, sizeof(out) } };
 
@@ -412,7 +413,8 @@ static void dev_finish(struct fuse_req *req)
 	free(req);
 }
 
-static const struct fuse_transport_ops dev_ops = { .reply = dev_reply, .finish = dev_finish };
+static const struct fuse_transport_ops dev_ops = { .reply = dev_reply,
+						   .finish = dev_finish };
 
 static void take_message(const char *buffer, size_t size)
 {
@@ -457,20 +459,22 @@ static void *reader(void *unused)
 
 /* ---- Mounting ---- */
 
-static void answer_init(const struct fuse_in_header *header, const struct fuse_init_in *in)
+static void answer_init(const struct fuse_in_header *header,
+			const struct fuse_init_in *in)
 {
 	struct {
 		struct fuse_out_header header;
 		struct fuse_init_out init;
 	} out = { .header = { .len = sizeof(out), .unique = header->unique } };
-	uint64_t flags = FUSE_INIT_EXT | FUSE_BIG_WRITES | FUSE_MAX_PAGES | FUSE_ASYNC_READ |
-			 FUSE_POSIX_LOCKS | FUSE_ASYNC_DIO;
+	uint64_t flags = FUSE_INIT_EXT | FUSE_BIG_WRITES | FUSE_MAX_PAGES |
+			 FUSE_ASYNC_READ | FUSE_POSIX_LOCKS | FUSE_ASYNC_DIO;
 
 	if (fs.uring)
 		flags |= fuse_uring_init_flags(fs.uring);
 	out.init.major = FUSE_KERNEL_VERSION;
-	out.init.minor = in->minor < FUSE_KERNEL_MINOR_VERSION ? in->minor
-							       : FUSE_KERNEL_MINOR_VERSION;
+	out.init.minor = in->minor < FUSE_KERNEL_MINOR_VERSION
+				 ? in->minor
+				 : FUSE_KERNEL_MINOR_VERSION;
 	out.init.max_readahead = in->max_readahead;
 	out.init.flags = (uint32_t)flags;
 	out.init.flags2 = (uint32_t)(flags >> 32);
@@ -504,7 +508,8 @@ static bool mount_it(const char *where, struct fuse_uring_reason *why)
 	config.fd = fs.fd;
 	config.kernel_flags = in->flags | (uint64_t)in->flags2 << 32;
 	config.payload_max = PAYLOAD;
-	config.handler = (struct fuse_transport_handler){ (void *)&fs, dispatch, may_wait };
+	config.handler =
+		(struct fuse_transport_handler){ (void *)&fs, dispatch, may_wait };
 	config.disconnected = disconnected;
 	why->text[0] = '\0';
 	fs.uring = fuse_uring_new(&config, why);
@@ -721,7 +726,8 @@ static int client(char **argv)
 	if (strcmp(what, "stat") == 0)
 		return stat(argv[2], &st) < 0 ? client_fail("stat") : 0;
 	if (strcmp(what, "access") == 0)
-		return access(argv[2], R_OK) < 0 && errno == EIO ? 0 : client_fail("access");
+		return access(argv[2], R_OK) < 0 && errno == EIO ? 0
+								 : client_fail("access");
 	fd = open(argv[2], O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return client_fail(argv[2]);
@@ -754,8 +760,8 @@ static pid_t start(int cpu, const char *what, enum node node, size_t size, off_t
 	pid = fork();
 	CHECK(pid >= 0);
 	if (pid == 0) {
-		execl("/proc/self/exe", "client", "client", text[0], what, text[1], text[2],
-		      text[3], text[4], (char *)NULL);
+		execl("/proc/self/exe", "client", "client", text[0], what, text[1],
+		      text[2], text[3], text[4], (char *)NULL);
 		_exit(127);
 	}
 	return pid;
@@ -788,7 +794,8 @@ static void run(int cpu, const char *what, enum node node, size_t size, off_t of
 
 static void case_data(void)
 {
-	static const size_t sizes[] = { 1, 100, 4096, 5000, 131072, PAYLOAD, 3 * PAYLOAD + 1 };
+	static const size_t sizes[] = { 1,	100,	 4096,		 5000,
+					131072, PAYLOAD, 3 * PAYLOAD + 1 };
 
 	mount_here();
 	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
@@ -911,7 +918,9 @@ static unsigned waiters(void)
 /* Waiting locks hold every entry of the queue; the unlock comes from the same CPU. */
 static void case_locks(void)
 {
-	enum { WAITING = 8 };
+	enum {
+		WAITING = 8
+	};
 	pid_t pids[WAITING];
 	uint64_t begin;
 
@@ -949,7 +958,10 @@ static void await_held(unsigned count)
 /* A filesystem that answers none before it has three times as many as there are entries. */
 static void case_starvation(void)
 {
-	enum { DEPTH = 4, HOLDERS = 3 * DEPTH };
+	enum {
+		DEPTH = 4,
+		HOLDERS = 3 * DEPTH
+	};
 	pid_t pids[HOLDERS];
 
 	config.queue_depth = DEPTH;
@@ -967,8 +979,8 @@ static void case_starvation(void)
 static void start_hammers(pid_t *pids, int count)
 {
 	for (int i = 0; i < count; i++)
-		pids[i] = start(-1, "hammer", i % 2 ? DATA : ASYNC, i % 3 ? 4096 : 200000, 0,
-				0);
+		pids[i] = start(-1, "hammer", i % 2 ? DATA : ASYNC, i % 3 ? 4096 : 200000,
+				0, 0);
 	sleep_ms(300);
 }
 
@@ -1032,7 +1044,9 @@ static void case_stop_under_load(void)
 /* Requests outlive the transport, and are answered when nobody listens any more. */
 static void case_late_replies(void)
 {
-	enum { HOLDERS = 6 };
+	enum {
+		HOLDERS = 6
+	};
 	pid_t pids[HOLDERS];
 
 	mount_here();
@@ -1101,7 +1115,7 @@ static void case_never_started(void)
 	for (int i = 0; i < 20; i++) {
 		struct fuse_uring *uring = fuse_uring_new(&config, &why);
 
-			CHECK_TEXT(fuse_uring_dialect(uring), "per_entry");
+		CHECK_TEXT(fuse_uring_dialect(uring), "per_entry");
 		fuse_uring_stop(uring);
 		fuse_uring_free(uring);
 	}
@@ -1151,6 +1165,39 @@ static void case_largest_depth(void)
 	mount_here();
 	run(-1, "read", DATA, 4096, 0, 100);
 	run(-1, "read", ASYNC, 4096, 0, 100);
+	unmount_it();
+}
+
+/* Kilobytes of shared memory that are resident. */
+static long resident(void)
+{
+	FILE *file = fopen("/proc/self/status", "r");
+	char line[200];
+	long size = -1;
+
+	CHECK(file);
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "RssShmem: %ld", &size) == 1)
+			break;
+	fclose(file);
+	return size;
+}
+
+/* More at once than the depth takes spare memory, until the queue falls idle. */
+static void case_memory(void)
+{
+	config.queue_depth = 2;
+	config.max_workers = READERS;
+	mount_here();
+	CHECK(resident() < 200);
+	run(0, "together", SLEEPY, 256 << 10, 0, TOO_LONG * 1000);
+	printf("  after %d reads: %ld KiB\n", READERS, resident());
+	CHECK(resident() > 10 * 256);
+	run(0, "write", DATA, 256 << 10, 0, 100);
+	sleep_ms(1500);
+	printf("  idle: %ld KiB\n", resident());
+	CHECK(resident() < 4 * 256);
+	run(0, "read", DATA, 256 << 10, 0, 100);
 	unmount_it();
 }
 
@@ -1225,8 +1272,9 @@ static void with_fault(const char *fault, const char *part)
 
 static void case_faults(void)
 {
-	static const char *const steps[] = { "thread-create", "eventfd",     "memfd",
-					     "map-headers",   "map-payload", "ring-create",
+	static const char *const steps[] = { "thread-create",  "eventfd",
+					     "memfd",	       "map-headers",
+					     "map-payload",    "ring-create",
 					     "register-submit" };
 
 	with_fault("cpu-list:2", "cpu-list");
@@ -1265,6 +1313,7 @@ static const struct {
 	{ "late_replies", case_late_replies },
 	{ "stop_while_waiting", case_stop_while_waiting },
 	{ "largest_depth", case_largest_depth },
+	{ "memory", case_memory },
 	{ "cycles", case_cycles },
 	{ "idle", case_idle },
 #ifdef FUSE_FAULT_INJECTION
@@ -1298,9 +1347,10 @@ static int serve(int argc, char **argv)
 	pthread_join(fs.reader, NULL);
 	fuse_uring_stop(fs.uring);
 	printf("requests %llu handed_over %llu enters %llu commits %llu hit %llu missed %llu\n",
-	       (unsigned long long)TOTAL(requests), (unsigned long long)TOTAL(handed_over),
-	       (unsigned long long)TOTAL(enters), (unsigned long long)TOTAL(commits),
-	       (unsigned long long)TOTAL(polls_hit), (unsigned long long)TOTAL(polls_missed));
+	       (unsigned long long)TOTAL(requests),
+	       (unsigned long long)TOTAL(handed_over), (unsigned long long)TOTAL(enters),
+	       (unsigned long long)TOTAL(commits), (unsigned long long)TOTAL(polls_hit),
+	       (unsigned long long)TOTAL(polls_missed));
 	fuse_uring_free(fs.uring);
 	return 0;
 }

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "serve.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static int run_loop(struct fuse_session *se, const struct fuse_cmdline_opts *opts)
+{
+	struct fuse_loop_config *config;
+	int res;
+
+	if (opts->singlethread)
+		return fuse_session_loop(se);
+	config = fuse_loop_cfg_create();
+	if (!config)
+		return -ENOMEM;
+	fuse_loop_cfg_set_clone_fd(config, (unsigned)opts->clone_fd);
+	fuse_loop_cfg_set_idle_threads(config, opts->max_idle_threads);
+	fuse_loop_cfg_set_max_threads(config, opts->max_threads);
+	res = fuse_session_loop_mt(se, config);
+	fuse_loop_cfg_destroy(config);
+	return res;
+}
+
+/* Returns whether all went well; a signal is a good reason to end. */
+static int run(struct fuse_session *se, const struct program *program,
+	       const struct fuse_cmdline_opts *opts)
+{
+	int res;
+
+	if (fuse_daemonize(opts->foreground) != 0)
+		return 0;
+	if (program->started)
+		program->started(se);
+	res = run_loop(se, opts);
+	if (program->loop_ended)
+		program->loop_ended(se);
+	return res >= 0;
+}
+
+static int serve_session(struct fuse_args *args, const struct program *program,
+			 const struct fuse_cmdline_opts *opts)
+{
+	struct fuse_session *se = fuse_session_new(args, program->operations,
+						   sizeof(*program->operations), NULL);
+	int good = 0;
+
+	if (!se)
+		return 0;
+	if (fuse_set_signal_handlers(se) == 0) {
+		if (fuse_session_mount(se, opts->mountpoint) == 0) {
+			good = run(se, program, opts);
+			fuse_session_unmount(se);
+			if (program->unmounted)
+				program->unmounted(se);
+		}
+		fuse_remove_signal_handlers(se);
+	}
+	fuse_session_destroy(se);
+	if (program->destroyed)
+		program->destroyed();
+	return good;
+}
+
+int serve(struct fuse_args *args, const struct program *program)
+{
+	struct fuse_cmdline_opts opts;
+	int good = 0;
+
+	if (fuse_parse_cmdline(args, &opts) != 0)
+		return 1;
+	if (opts.show_help) {
+		printf("usage: %s [options] MOUNTPOINT\n\n%s", args->argv[0],
+		       program->help);
+		fuse_cmdline_help();
+		fuse_lowlevel_help();
+		good = 1;
+	} else if (!opts.mountpoint) {
+		fprintf(stderr, "%s: MOUNTPOINT is missing, try --help\n", args->argv[0]);
+	} else {
+		good = serve_session(args, program, &opts);
+	}
+	free(opts.mountpoint);
+	return good ? 0 : 1;
+}

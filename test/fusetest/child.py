@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+Clients in child processes.
+
+A system call on a mount whose server is stuck may never return and may not even be
+killable. So nothing in the test process touches a mount: it is done in a child, and when
+the child does not answer in time, the connections of all mounts are aborted, which ends
+every such call.
+"""
+
+import os
+import pickle
+import select
+import signal
+import subprocess
+import sys
+import time
+import traceback
+
+# Called when a child hangs; mount.py puts in what aborts all connections.
+on_hang = []
+
+
+class ChildFailed(AssertionError):
+    """The child raised something; the text is its traceback."""
+
+
+class ChildHung(AssertionError):
+    """The child did not end in time; the text says where in the kernel it was."""
+
+
+class Credentials:
+    """Who a child is. umask None keeps the parent's."""
+
+    def __init__(self, uid=0, gid=0, groups=(), umask=None):
+        self.uid, self.gid, self.groups, self.umask = uid, gid, tuple(groups), umask
+
+    def assume(self):
+        if self.umask is not None:
+            os.umask(self.umask)
+        os.setgroups(self.groups)
+        os.setresgid(self.gid, self.gid, self.gid)
+        os.setresuid(self.uid, self.uid, self.uid)
+
+    def __repr__(self):
+        return f"uid={self.uid} gid={self.gid} groups={list(self.groups)}"
+
+
+def where(pid):
+    """Where a process and its threads are in the kernel, for messages."""
+    lines = []
+    try:
+        tasks = sorted(os.listdir(f"/proc/{pid}/task"), key=int)
+    except OSError:
+        return f"process {pid} is gone"
+    for task in tasks:
+        facts = []
+        for name in ("comm", "wchan", "syscall", "stack"):
+            try:
+                with open(f"/proc/{pid}/task/{task}/{name}") as file:
+                    facts.append(f"{name}: {file.read().strip()}")
+            except OSError:
+                pass
+        lines.append(f"{pid}/{task} state {state_of(pid, task)} " + "; ".join(facts))
+    return "\n".join(lines)
+
+
+def state_of(pid, task=None):
+    """The state letter of a process or of one of its threads; "" if there is none."""
+    path = f"/proc/{pid}/task/{task}/stat" if task else f"/proc/{pid}/stat"
+    try:
+        with open(path) as file:
+            return file.read().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
+def _hang(pid):
+    text = where(pid)
+    for action in on_hang:
+        action()
+    return text
+
+
+def reap(pid, timeout):
+    """waitpid() with a limit. The wait status, or None."""
+    deadline = time.monotonic() + timeout
+    pause = 0.0005
+    while True:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return status
+        if time.monotonic() > deadline:
+            return None
+        time.sleep(pause)
+        pause = min(pause * 2, 0.02)
+
+
+class Child:
+    """A function that runs in a forked child; its value or exception comes back."""
+
+    def __init__(self, function, *args, credentials=None, **kwargs):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        reader, writer = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.close(reader)
+            self._run(writer, function, args, kwargs, credentials)
+        os.close(writer)
+        self._reader = reader
+        self._status = None
+
+    @staticmethod
+    def _run(writer, function, args, kwargs, credentials):
+        try:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            try:
+                if credentials:
+                    credentials.assume()
+                message = ("value", function(*args, **kwargs))
+                data = pickle.dumps(message)
+            except BaseException as error:
+                data = _pickled_failure(error)
+            with os.fdopen(writer, "wb") as pipe:
+                pipe.write(data)
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)
+
+    def result(self, timeout=60):
+        """Waits for the child. Raises what it raised, ChildHung or ChildFailed."""
+        __tracebackhide__ = True
+        data, ended = self._read(timeout)
+        if not ended:
+            text = self.kill()
+            raise ChildHung(f"no answer from a client in {timeout} s:\n{text}")
+        self._status = reap(self.pid, 10)
+        if self._status is None:
+            text = self.kill()
+            raise ChildHung(f"a client did not exit:\n{text}")
+        if not data:
+            raise ChildFailed(f"a client died: wait status {self._status:#x}")
+        kind, value = pickle.loads(data)
+        if kind == "value":
+            return value
+        error, text = value
+        if error is not None:
+            if hasattr(error, "add_note"):
+                error.add_note(text)
+            raise error
+        raise ChildFailed(text)
+
+    def _read(self, timeout):
+        deadline = time.monotonic() + timeout
+        data = b""
+        try:
+            while True:
+                left = max(0, deadline - time.monotonic())
+                if not select.select([self._reader], [], [], left)[0]:
+                    return data, False
+                piece = os.read(self._reader, 1 << 20)
+                if not piece:
+                    return data, True
+                data += piece
+        finally:
+            os.close(self._reader)
+
+    def kill(self):
+        """Ends the child whatever it is doing; says where it was."""
+        text = _hang(self.pid)
+        try:
+            os.kill(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self._status = reap(self.pid, 10)
+        if self._status is None:
+            text += "\nand it cannot be killed"
+        return text
+
+    def signal(self, number):
+        os.kill(self.pid, number)
+
+
+def _pickled_failure(error):
+    text = "".join(traceback.format_exception(error))
+    if isinstance(error, OSError):
+        try:
+            return pickle.dumps(("error", (error, text)))
+        except Exception:
+            pass
+    return pickle.dumps(("error", (None, text)))
+
+
+def call(function, *args, timeout=60, credentials=None, **kwargs):
+    """Runs a function in a child and returns its value."""
+    __tracebackhide__ = True
+    return Child(function, *args, credentials=credentials, **kwargs).result(timeout)
+
+
+def _ends(text, most=4000):
+    """Both ends of a long text."""
+    if not text or len(text) <= most:
+        return text or ""
+    return f"{text[: most // 2]}\n[...]\n{text[-most // 2 :]}"
+
+
+def run(command, timeout=60, check=True, **kwargs):
+    """subprocess.run() that always returns: a command that hangs has its mounts aborted."""
+    __tracebackhide__ = True
+    kwargs.setdefault("stdin", subprocess.DEVNULL)
+    kwargs.setdefault("stdout", subprocess.PIPE)
+    kwargs.setdefault("stderr", subprocess.STDOUT)
+    kwargs.setdefault("text", True)
+    kwargs.setdefault("errors", "replace")
+    command = [str(word) for word in command]
+    process = subprocess.Popen(command, start_new_session=True, **kwargs)
+    try:
+        output, errors = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        text = _hang(process.pid)
+        os.killpg(process.pid, signal.SIGKILL)
+        try:
+            output, _ = process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            output = "(cannot be killed)"
+        raise ChildHung(f"{' '.join(command)}: not done in {timeout} s:\n{text}\n{output}")
+    if check and process.returncode != 0:
+        raise ChildFailed(
+            f"{' '.join(command)}: exit status {process.returncode}:\n"
+            f"{_ends(output)}{_ends(errors)}"
+        )
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)

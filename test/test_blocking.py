@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One request that takes its time does not hold up the others of its CPU."""
+
+import errno
+import fcntl
+import os
+import re
+import signal
+import time
+
+import pytest
+
+from fusetest import pattern
+from fusetest.build import BUILD
+from fusetest.child import Child, call, run
+from fusetest.mount import Mount
+
+SLEEPY = "test/fs/sleepy"
+MANY = ("dev-multi", "dev-clone-fd", "io_uring")
+CPU = 0
+
+pytestmark = [pytest.mark.transport(*MANY), pytest.mark.sanitize]
+
+
+def sleepy(work, transport, options=(), **kwargs):
+    return Mount(work, transport, program=SLEEPY, options=options, **kwargs)
+
+
+def pin():
+    os.sched_setaffinity(0, {CPU})
+
+
+def pinned_readers(path, readers=16, size=4096):
+    """How long so many reads that start at once on one CPU take together, in ms."""
+    program = BUILD.program("test/tools/pinned_readers")
+    output = run([program, "-c", CPU, "-n", readers, "-s", size, path]).stdout
+    return float(re.search(r"total_ms ([\d.]+)", output).group(1))
+
+
+def test_sixteen_readers_of_one_cpu(work, transport):
+    with sleepy(work, transport) as mount:
+        pinned_readers(mount.path / "slow")  # the library learns that reads are slow
+        total = pinned_readers(mount.path / "slow")
+        assert 100 <= total < 400
+    if mount.transport.is_uring:
+        assert mount.stats()["handed_over"] > 0
+
+
+def test_sixteen_readers_at_once(work, transport):
+    """The very first sixteen are no exception."""
+    with sleepy(work, transport) as mount:
+        assert 100 <= pinned_readers(mount.path / "slow") < 400
+
+
+@pytest.mark.transport("dev-single")
+def test_one_thread_is_one_thread(work, transport):
+    """A filesystem that is not thread-safe relies on it, so the handlers take turns."""
+    with sleepy(work, transport) as mount:
+        assert pinned_readers(mount.path / "slow", readers=8) >= 790
+
+
+@pytest.mark.transport("io_uring")
+def test_one_thread_over_rings(work, transport):
+    from fusetest.mount import TRANSPORTS, Transport
+
+    uring = TRANSPORTS[transport]
+    single = Transport("io_uring-single", std=["-s"], options=uring.options, stats=uring.stats)
+    with sleepy(work, single) as mount:
+        assert pinned_readers(mount.path / "slow", readers=8) >= 790
+
+
+def test_answers_of_another_thread(work, transport):
+    with sleepy(work, transport) as mount:
+        # A kernel that has no more than 8 requests of a queue under way takes two turns.
+        assert 100 <= pinned_readers(mount.path / "async") < 400
+
+
+def getattr_ms(path, rounds=20):
+    """The slowest of some stat() on the CPU in question, in ms."""
+    pin()
+    slowest = 0
+    for _ in range(rounds):
+        start = time.monotonic()
+        os.stat(path)
+        slowest = max(slowest, time.monotonic() - start)
+    return slowest * 1000
+
+
+def take_lock(path, kind, wait=True):
+    """A process that takes a lock on that CPU, and says so by ending."""
+    pin()
+    fd = os.open(path, os.O_RDWR)
+    if kind == "flock":
+        fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    else:
+        fcntl.lockf(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), 10, 0)
+    return fd
+
+
+def hold_lock(path, kind, ready, told):
+    fd = take_lock(path, kind)
+    os.write(ready, b"1")
+    os.read(told, 1)
+    if kind == "flock":
+        fcntl.flock(fd, fcntl.LOCK_UN)
+    else:
+        fcntl.lockf(fd, fcntl.LOCK_UN, 10, 0)
+
+
+class Holder:
+    """A process that holds a lock, and gives it back on the CPU on which others wait."""
+
+    def __init__(self, path, kind):
+        reader, writer = os.pipe()
+        self.told, self.tell = os.pipe()
+        self.child = Child(hold_lock, path, kind, writer, self.told)
+        assert os.read(reader, 1) == b"1"
+        os.close(reader)
+        os.close(writer)
+
+    def release(self):
+        os.write(self.tell, b"1")
+        self.child.result(10)
+
+
+def wait_until_waiting(mount, count):
+    """sleepy says how many wait; of passthrough_hp nobody knows."""
+    deadline = time.monotonic() + 5
+    if mount.source:
+        time.sleep(0.5)
+        return
+    while int(call((mount.path / "waiting").read_text)) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def server(work, transport, program):
+    if program == "sleepy":
+        return sleepy(work, transport)
+    return Mount(work, transport)
+
+
+@pytest.mark.parametrize("kind", ["flock", "fcntl"])
+@pytest.mark.parametrize("program", ["sleepy", "passthrough_hp"])
+def test_getattr_beside_a_lock_that_waits(work, transport, program, kind):
+    with server(work, transport, program) as mount:
+        path = mount.path / "lock"
+        if program != "sleepy":
+            call(path.write_bytes, b"x" * 100)
+        holder = Holder(path, kind)
+        waiter = Child(take_lock, path, kind)
+        wait_until_waiting(mount, 1)
+        slowest = call(getattr_ms, path)
+        holder.release()
+        waiter.result(10)
+        assert slowest < 50
+
+
+# More than a queue has entries (8), and fewer than the threads of a session (10) but for
+# the last.
+@pytest.mark.parametrize("count", [8, 9])
+@pytest.mark.parametrize("kind", ["flock", "fcntl"])
+@pytest.mark.parametrize("program", ["sleepy", "passthrough_hp"])
+def test_many_locks_that_wait(work, transport, program, kind, count):
+    """
+    As many as a queue has entries, and one more. The unlock that they all wait for comes
+    from the same CPU and has to get through.
+    """
+    with server(work, transport, program) as mount:
+        path = mount.path / "lock"
+        if program != "sleepy":
+            call(path.write_bytes, b"x" * 100)
+        holder = Holder(path, kind)
+        waiters = [Child(take_lock, path, kind) for _ in range(count)]
+        wait_until_waiting(mount, min(count, 8))
+        assert call(getattr_ms, path, timeout=10) < 500
+        start = time.monotonic()
+        holder.release()
+        for waiter in waiters:
+            waiter.result(10)
+        assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize("count", [40])
+def test_locks_of_passthrough_hp_need_no_thread(work, transport, count):
+    """However many wait, the server goes on: it does not wait in its handlers."""
+    with Mount(work, transport) as mount:
+        path = mount.path / "lock"
+        call(path.write_bytes, b"x" * 100)
+        holder = Holder(path, "fcntl")
+        waiters = [Child(take_lock, path, "fcntl") for _ in range(count)]
+        time.sleep(0.5)
+        assert call(getattr_ms, path, timeout=10) < 500
+        holder.release()
+        for waiter in waiters:
+            waiter.result(20)
+
+
+def _wait_and_be_killed(path, kind):
+    take_lock(path, kind)
+
+
+@pytest.mark.parametrize("program", ["sleepy", "passthrough_hp"])
+def test_waiters_that_are_killed(work, transport, program):
+    """SIGKILL interrupts the wait; neither lock nor thread is lost."""
+    with server(work, transport, program) as mount:
+        path = mount.path / "lock"
+        if program != "sleepy":
+            call(path.write_bytes, b"x" * 100)
+        for _ in range(3):
+            holder = Holder(path, "fcntl")
+            waiters = [Child(_wait_and_be_killed, path, "fcntl") for _ in range(6)]
+            wait_until_waiting(mount, 6)
+            for waiter in waiters:
+                waiter.signal(signal.SIGKILL)
+            for waiter in waiters:
+                with pytest.raises(AssertionError, match="died"):
+                    waiter.result(5)
+            holder.release()
+            fd_taken = Child(take_lock, path, "fcntl", wait=False)
+            fd_taken.result(5)
+
+
+@pytest.mark.parametrize("ending", ["SIGTERM", "umount", "abort"])
+@pytest.mark.parametrize("program", ["sleepy", "passthrough_hp"])
+def test_end_while_locks_wait(work, transport, program, ending):
+    with server(work, transport, program) as mount:
+        path = mount.path / "lock"
+        if program != "sleepy":
+            call(path.write_bytes, b"x" * 100)
+        holder = Holder(path, "fcntl")
+        waiters = [Child(take_lock, path, "fcntl") for _ in range(6)]
+        wait_until_waiting(mount, 6)
+        if ending == "SIGTERM":
+            mount.signal(signal.SIGTERM)
+        elif ending == "abort":
+            mount.abort()
+        else:
+            mount.unmount(lazy=True)
+            # Nothing ends yet: all of them still have the file open.
+            assert mount.process.poll() is None
+            os.write(holder.tell, b"1")
+        for waiter in waiters:
+            if ending == "umount":
+                waiter.result(10)
+            else:
+                with pytest.raises(OSError):
+                    waiter.result(10)
+        if ending != "umount":
+            os.write(holder.tell, b"1")
+            with pytest.raises(OSError):
+                holder.child.result(10)
+        else:
+            holder.child.result(10)
+        assert mount.wait(10) == 0
+
+
+# What sleepy is good for beside sleeping
+
+
+def read_once(path, size=4096):
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(fd, size)
+    finally:
+        os.close(fd)
+
+
+def test_second_answers_are_refused(work, transport):
+    with sleepy(work, transport) as mount:
+        for _ in range(20):
+            data = call(read_once, mount.path / "double")
+            assert len(data) == 4096 and len(set(data)) == 1
+        assert int(call((mount.path / "refused").read_text)) == 20
+
+
+def errno_of_read(path):
+    try:
+        read_once(path)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    return "fine"
+
+
+@pytest.mark.parametrize("name", ["late", "later"])
+@pytest.mark.parametrize("ending", ["SIGTERM", "abort"])
+def test_answers_after_the_end(work, transport, name, ending):
+    """A filesystem may answer when the loop has ended; it must not break anything."""
+    with sleepy(work, transport) as mount:
+        readers = [Child(errno_of_read, mount.path / name) for _ in range(4)]
+        time.sleep(0.4)
+        if ending == "SIGTERM":
+            mount.signal(signal.SIGTERM)
+        else:
+            mount.abort()
+        for reader in readers:
+            assert reader.result(10) in ("ENOTCONN", "ECONNABORTED", "ECANCELED", "EIO", "fine")
+        assert mount.wait(10) == 0, mount.log()
+        assert mount.log().count("was answered") == 4, mount.log()
+
+
+def test_session_ended_by_a_handler(work, transport):
+    with sleepy(work, transport) as mount:
+        assert call(errno_of_read, mount.path / "exit") in ("fine", "ENOTCONN", "ECONNABORTED")
+        assert mount.wait(10) == 0, mount.log()
+
+
+def test_slow_writes_and_quick_reads(work, transport):
+    """While writes sleep, requests of other kinds are answered on the same CPU."""
+    with sleepy(work, transport) as mount:
+
+        def write():
+            pin()
+            fd = os.open(mount.path / "slow_write", os.O_WRONLY)
+            for step in range(5):
+                os.pwrite(fd, bytes(4096), step * 4096)
+            os.close(fd)
+
+        writers = [Child(write) for _ in range(4)]
+        time.sleep(0.05)
+        assert call(getattr_ms, mount.path / "slow") < 60
+        for writer in writers:
+            writer.result(20)
+
+
+def test_data_while_others_sleep(work, transport):
+    """passthrough_hp and sleepy at once: two sessions do not meet."""
+    with sleepy(work, transport) as slow, Mount(work, transport) as quick:
+        readers = [Child(read_once, slow.path / "slow") for _ in range(8)]
+        call(pattern.sizes_at_odd_offsets, quick.path / "file")
+        for reader in readers:
+            assert len(reader.result(10)) == 4096

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""An idle mount costs no processor time and hardly any memory."""
+
+import time
+
+import pytest
+
+from fusetest.build import BUILD
+from fusetest.child import run
+from fusetest.mount import Mount, possible_cpus
+
+MIB = 1 << 20
+
+
+@pytest.fixture(autouse=True)
+def ordinary_build():
+    if BUILD.sanitizer:
+        pytest.skip("a sanitizer takes time and memory of its own")
+
+
+def test_no_processor_time(work, transport):
+    with Mount(work, transport, statistics=False) as mount:
+        rings = sum("io_uring" in link for link in mount.fds().values())
+        assert (rings >= possible_cpus()) == mount.transport.is_uring
+        run(["cp", "-r", "/usr/include/linux", mount.path])
+        run(["rm", "-r", mount.path / "linux"])
+        time.sleep(2)  # what was dirty is written, what was deleted is forgotten
+        before = mount.cpu_ticks()
+        time.sleep(10)
+        assert mount.cpu_ticks() - before == 0
+
+
+def test_resident_memory(work):
+    """At most 2 MiB per queue more than the same server takes on /dev/fuse."""
+    with Mount(work, "dev-multi") as mount:
+        base = mount.resident()
+    with Mount(work, "io_uring") as mount:
+        resident = mount.resident()
+    assert resident - base <= 2 * MIB * possible_cpus(), f"{resident} bytes, {base} on /dev/fuse"
+    # And absolutely, the program's own pages included.
+    assert resident <= 2 * MIB * possible_cpus() + 6 * MIB

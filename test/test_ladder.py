@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+Each step of setting up rings is made to fail in turn. The mount has to come up on /dev/fuse
+and say why; with io_uring_strict it has to fail, and say the same.
+"""
+
+import errno
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from fusetest import pattern
+from fusetest.build import BUILD, SOURCE_ROOT
+from fusetest.child import call, run
+from fusetest.mount import Mount, TRANSPORTS, mount_entry
+
+ENABLE_URING = Path("/sys/module/fuse/parameters/enable_uring")
+
+# Step, and with which error: what FUSE_FAULT gets. "@2": at the second pass only, so that
+# what an earlier queue already has is given back.
+FAULTS = {
+    "cpu-list": errno.EACCES,
+    "ring-create": errno.ENOMEM,
+    "ring-create@2": errno.EMFILE,
+    "eventfd": errno.EMFILE,
+    "eventfd@2": errno.EMFILE,
+    "memfd": errno.ENOSYS,
+    "memfd@2": errno.ENOMEM,
+    "map-headers": errno.ENOMEM,
+    "map-headers@2": errno.ENOMEM,
+    "map-payload": errno.ENOMEM,
+    "map-payload@2": errno.ENOMEM,
+    "thread-create": errno.EAGAIN,
+    "thread-create@2": errno.EAGAIN,
+    "register-submit": errno.ENXIO,
+    "register-submit@2": errno.ENXIO,
+    "register-refused": errno.EINVAL,
+    "register-refused@2": errno.EINVAL,
+}
+
+ON_DEV = TRANSPORTS["dev-multi"].stats
+
+
+pytestmark = pytest.mark.sanitize
+
+
+@pytest.fixture(autouse=True)
+def fault_injection():
+    if not BUILD.option("fault-injection", False):
+        pytest.skip("this build has no fault injection (-Dfault-injection=true)")
+
+
+@pytest.fixture
+def uring_disabled():
+    """The machine's setting is put back whatever happens."""
+    before = ENABLE_URING.read_text().strip()
+    ENABLE_URING.write_text("0")
+    yield
+    ENABLE_URING.write_text("1" if before == "Y" else "0")
+
+
+def environment(fault):
+    step, _, count = fault.partition("@")
+    number = FAULTS[fault]
+    return {"FUSE_FAULT": f"{step}{'@' + count if count else ''}:{number}"}
+
+
+def assert_one_reason(log, *words):
+    """Exactly one line tells why there are no rings, and it has all the words."""
+    lines = [line for line in log.splitlines() if "/dev/fuse" in line or "io_uring" in line]
+    assert len(lines) == 1, log
+    for word in words:
+        assert word in lines[0], log
+
+
+def use(mount):
+    content = pattern.data(300_000)
+
+    def body():
+        (mount.path / "file").write_bytes(content)
+        assert (mount.path / "file").read_bytes() == content
+        os.unlink(mount.path / "file")
+
+    call(body, timeout=20)
+
+
+def test_every_step_is_tested():
+    """A step that somebody adds to the library has to be added here."""
+    steps = set()
+    for path in (SOURCE_ROOT / "lib" / "transport" / "uring").rglob("*.c"):
+        steps |= set(re.findall(r'fuse_fault\("([^"]+)"\)', path.read_text()))
+    assert steps
+    assert steps <= {fault.partition("@")[0] for fault in FAULTS}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault_leads_to_dev(work, fault):
+    with Mount(work, "io_uring", env=environment(fault), expect=ON_DEV) as mount:
+        step = fault.partition("@")[0]
+        assert_one_reason(mount.log(), step, os.strerror(FAULTS[fault]), "/dev/fuse")
+        use(mount)
+        links = list(mount.fds().values())
+        assert not any("io_uring" in link or "memfd" in link for link in links), links
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault_with_strict(work, fault):
+    mount = Mount(work, "io_uring", options=["io_uring_strict"], env=environment(fault))
+    step = fault.partition("@")[0]
+    assert_strict_fails(mount, step, os.strerror(FAULTS[fault]))
+
+
+def assert_strict_fails(mount, *words):
+    """
+    What fails before INIT fails the mount; what fails after it ends a mount that was
+    there for a moment. Either way: status 1, one reason, nothing mounted.
+    """
+    result = run(
+        mount.command, timeout=20 * BUILD.slowdown, check=False, env={**os.environ, **mount.env}
+    )
+    assert result.returncode == 1, result.stdout
+    assert mount_entry(mount.path) is None
+    assert_one_reason(result.stdout, "io_uring_strict", *words)
+
+
+def test_disabled_leads_to_dev(work, uring_disabled):
+    with Mount(work, "io_uring", expect=ON_DEV) as mount:
+        assert_one_reason(mount.log(), "enable_uring", "/dev/fuse")
+        use(mount)
+
+
+def test_disabled_with_strict(work, uring_disabled):
+    mount = Mount(work, "io_uring", options=["io_uring_strict"])
+    assert_strict_fails(mount, "enable_uring")
+
+
+def test_strict_without_trouble(work):
+    with Mount(work, "io_uring", options=["io_uring_strict"]) as mount:
+        use(mount)
+
+
+def test_strict_alone_asks_for_rings(work):
+    transport = TRANSPORTS["dev-multi"]
+    uring = TRANSPORTS["io_uring"].stats
+    with Mount(work, transport, options=["io_uring_strict"], expect=uring) as mount:
+        use(mount)
+
+
+def test_dev_says_nothing(work):
+    with Mount(work, "dev-multi") as mount:
+        use(mount)
+        assert "io_uring" not in mount.log()
