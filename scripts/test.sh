@@ -1,0 +1,79 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# Sets up, builds, and runs the tests; ends with the counts of all runs together.
+#
+#   test.sh            what has to pass before a commit reaches main
+#   test.sh --all      besides: long tests, the suite under sanitizers, long fuzzing
+#   test.sh -- ARGS    one run of pytest with these arguments, e.g. -- -k fsx -x
+set -eu
+. "$(dirname -- "$0")/setup.sh"
+
+all=
+while [ $# -gt 0 ]; do
+	case $1 in
+	--all) all=--all ;;
+	--) shift; break ;;
+	*) fail "unknown argument '$1'; see the head of this file" ;;
+	esac
+	shift
+done
+
+[ "$(id -u)" = 0 ] || fail "the tests mount file systems and need root"
+need gcc libc6-dev clang libclang-rt-14-dev meson ninja-build pkg-config liburing-dev \
+	python3 python3-pytest fio sqlite3 git attr acl util-linux procps kmod
+enable_uring
+say "kernel $(uname -r), enable_uring $(cat /sys/module/fuse/parameters/enable_uring 2>/dev/null || echo absent)"
+
+results=$(mktemp -d)
+trap 'rm -rf "$results"' EXIT
+status=0
+
+# suite NAME [pytest arguments] runs the suite against BUILDS/NAME.
+suite()
+{
+	name=$1
+	shift
+	say "tests against the build '$name'"
+	(cd "$SOURCE" && FUSE_BUILD_DIR="$BUILDS/$name" "$PYTHON" -B -m pytest -p no:cacheprovider \
+		-o junit_family=xunit2 --junitxml="$results/$name.xml" -q -ra test "$@") || status=1
+}
+
+werror="-Dwerror=true -Dfault-injection=true"
+say "building with gcc"
+# shellcheck disable=SC2086
+CC=gcc build gcc $werror
+
+if [ $# -gt 0 ]; then
+	suite gcc "$@"
+	exit $status
+fi
+
+say "building with clang, and without io_uring"
+# shellcheck disable=SC2086
+CC=clang build clang $werror
+CC=gcc build no-uring -Dwerror=true -Denable-io-uring=false
+CC=gcc build no-symver -Dwerror=true -Ddisable-libc-symbol-version=true -Ddisable-mtab=true
+
+suite gcc $all --durations=15
+
+say "building with sanitizers"
+sanitize="-Dfault-injection=true -Db_lundef=false -Dbuildtype=debugoptimized"
+# shellcheck disable=SC2086
+CC=clang build asan $sanitize -Db_sanitize=address,undefined
+if [ -n "$all" ]; then
+	suite asan
+	# shellcheck disable=SC2086
+	CC=clang build tsan $sanitize -Db_sanitize=thread
+	suite tsan
+else
+	suite asan -m sanitize
+fi
+
+say "fuzzing"
+CC=clang build fuzz -Db_lundef=false -Db_sanitize=address,undefined -Dfuzzing=true
+"$SOURCE/scripts/fuzz.sh" "$BUILDS/fuzz" $([ -n "$all" ] && echo 10000000 || echo 200000) ||
+	status=1
+
+say "all runs"
+"$PYTHON" -B "$SOURCE/scripts/count.py" "$results"/*.xml || status=1
+exit $status
