@@ -236,6 +236,8 @@ int fuse_lowlevel_notify_retrieve(struct fuse_session *se, fuse_ino_t ino, size_
 	if (!retrieval)
 		return -ENOMEM;
 	retrieval->cookie = cookie;
+	if (size > protocol->retrieve_max)
+		size = protocol->retrieve_max; /* as the kernel may shorten it itself */
 	out.size = (uint32_t)size;
 	out.notify_unique = add_retrieval(protocol, retrieval);
 	res = notify_one(protocol, FUSE_NOTIFY_RETRIEVE, &out, sizeof(out));

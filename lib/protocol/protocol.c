@@ -19,6 +19,7 @@ int fuse_protocol_init(struct fuse_protocol *protocol)
 	 * from 0, and even as those are.
 	 */
 	protocol->retrieval_next = (uint64_t)1 << 62;
+	protocol->retrieve_max = UINT32_MAX;
 	return 0;
 }
 

@@ -25,6 +25,7 @@ struct fuse_inflight_shard {
 		int64_t expires; /* CLOCK_MONOTONIC, milliseconds */
 	} early[FUSE_INFLIGHT_EARLY];
 	unsigned early_count; /* slots in use; 0 makes the look-up free */
+	bool closed; /* requests are interrupted as they come */
 } __attribute__((aligned(64)));
 
 struct fuse_inflight {
@@ -74,6 +75,12 @@ struct fuse_protocol {
 	 */
 	struct fuse_conn_info conn;
 	size_t payload_max; /* bytes: the largest payload of a request or a reply */
+	/*
+	 * Bytes that a notify_retrieve may ask for. On rings less than payload_max: the
+	 * data come behind their header in one payload buffer, and kernels up to 7.3 at
+	 * least do not check whether it is large enough but crash when it is not.
+	 */
+	size_t retrieve_max;
 	_Atomic bool got_init;
 	_Atomic bool got_destroy;
 
@@ -117,6 +124,12 @@ bool fuse_inflight_add(struct fuse_inflight *table, struct fuse_req *req);
 void fuse_inflight_finish(struct fuse_inflight *table, struct fuse_req *req);
 /* FUSE_INTERRUPT for the request `unique`. */
 void fuse_inflight_interrupt(struct fuse_inflight *table, uint64_t unique);
+/*
+ * Interrupts every request in flight, and each that is added from now on until the table is
+ * opened again: nobody will wait for them.
+ */
+void fuse_inflight_close(struct fuse_inflight *table);
+void fuse_inflight_open(struct fuse_inflight *table);
 /*
  * Sets the function to be called when the request is interrupted, and calls it if it has
  * been already. A former function that another thread is in has returned before this does.

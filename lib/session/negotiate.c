@@ -267,11 +267,27 @@ static int check(struct fuse_session *se, const struct fuse_init_in *in, size_t 
 	return 0;
 }
 
-static void fill_answer(const struct fuse_conn_info *conn, uint64_t offered,
+/*
+ * A ring's payload buffers have room for so many pages, and all that a request carries must
+ * fit: names and extended attributes too, of which the kernel thinks only when it is too late. The
+ * number of pages that it takes without FUSE_MAX_PAGES is enough for them.
+ */
+static size_t pages_of(const struct fuse_session *se, size_t limit)
+{
+	const struct fuse_conn_info *conn = &se->protocol.conn;
+	const size_t page = (size_t)getpagesize();
+	size_t pages = (conn->max_write + page - 1) / page;
+
+	if (fuse_rings_wanted(se) || (conn->want_ext & FUSE_CAP_OVER_IO_URING))
+		pages = smaller(larger(pages, FIXED_PAGES), limit);
+	return pages;
+}
+
+static void fill_answer(const struct fuse_session *se, uint64_t offered, size_t limit,
 			struct fuse_init_out *out)
 {
+	const struct fuse_conn_info *conn = &se->protocol.conn;
 	uint64_t flags = answers(offered, conn->want_ext);
-	const size_t page = (size_t)getpagesize();
 
 	out->max_readahead = conn->max_readahead;
 	out->max_background = (uint16_t)conn->max_background;
@@ -280,7 +296,7 @@ static void fill_answer(const struct fuse_conn_info *conn, uint64_t offered,
 	out->time_gran = conn->time_gran;
 	if (offered & FUSE_MAX_PAGES) {
 		flags |= FUSE_MAX_PAGES;
-		out->max_pages = (uint16_t)((conn->max_write + page - 1) / page);
+		out->max_pages = (uint16_t)pages_of(se, limit);
 	}
 	/* On the wire 0 means that there is no passthrough. */
 	if (flags & FUSE_PASSTHROUGH)
@@ -312,6 +328,7 @@ static void set_sizes(struct fuse_session *se, const struct fuse_init_out *out)
 	size_t bufsize = conn->max_write + FUSE_DEV_HEADER_ROOM;
 
 	se->protocol.payload_max = larger(payload, FUSE_MIN_READ_BUFFER);
+	se->protocol.retrieve_max = se->protocol.payload_max;
 	/* A pipe is of use only to who takes one. */
 	fuse_dev_configure(se->dev, larger(bufsize, FUSE_MIN_READ_BUFFER),
 			   (conn->want_ext & FUSE_CAP_SPLICE_READ) &&
@@ -418,13 +435,15 @@ void fuse_session_negotiate(struct fuse_req *req, const struct fuse_init_in *in)
 	}
 
 	out.minor = (uint32_t)smaller(in->minor, FUSE_KERNEL_MINOR_VERSION);
-	fill_answer(&protocol->conn, offered, &out);
+	fill_answer(se, offered, limit, &out);
 	set_sizes(se, &out);
 	if (prepare_rings(se, offered, &ring_flags) != 0) {
 		refuse(se, req, -EPROTO);
 		return;
 	}
 	add_flags(&out, ring_flags, offered);
+	if (ring_flags)
+		protocol->retrieve_max -= sizeof(struct fuse_notify_retrieve_in);
 	log_answer(se, offered, &out);
 
 	atomic_store(&protocol->got_init, true);

@@ -4,6 +4,7 @@
  * rings to /dev/fuse, with one line of log for each step down.
  */
 #include <errno.h>
+#include <linux/limits.h>
 #include <stdio.h>
 
 #include "fuse_config.h"
@@ -28,12 +29,24 @@ static void on_disconnected(struct fuse_protocol *protocol)
 	fuse_session_exit(protocol->session);
 }
 
+/*
+ * The longest name and the longest extended attribute, together. A kernel with a smaller payload
+ * buffer than a request needs does not refuse the request but crashes.
+ */
+#define LEAST_PAYLOAD (XATTR_SIZE_MAX + 2 * PATH_MAX)
+
 static struct fuse_uring *make(struct fuse_session *se, struct fuse_uring_reason *why)
 {
 	struct fuse_uring_config *config = &se->uring_config;
 
 	if (se->has_io) {
 		snprintf(why->text, sizeof(why->text), "the session has I/O of its own");
+		return NULL;
+	}
+	if (se->protocol.payload_max < LEAST_PAYLOAD) {
+		snprintf(why->text, sizeof(why->text),
+			 "payloads are limited to %zu bytes, and extended attributes need %d",
+			 se->protocol.payload_max, LEAST_PAYLOAD);
 		return NULL;
 	}
 	config->fd = se->fd;
