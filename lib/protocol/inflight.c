@@ -37,6 +37,7 @@ int fuse_inflight_init(struct fuse_inflight *table)
 
 		shard->first = NULL;
 		shard->early_count = 0;
+		shard->closed = false;
 		pthread_mutex_init(&shard->lock, NULL);
 		pthread_cond_init(&shard->interrupt_done, NULL);
 	}
@@ -102,8 +103,9 @@ bool fuse_inflight_add(struct fuse_inflight *table, struct fuse_req *req)
 	if (req->next)
 		req->next->link = &req->next;
 	shard->first = req;
-	if (shard->early_count)
-		req->interrupted = take_early(shard, req->unique);
+	req->interrupted = shard->closed;
+	if (shard->early_count && take_early(shard, req->unique))
+		req->interrupted = true;
 	interrupted = req->interrupted;
 	pthread_mutex_unlock(&shard->lock);
 	return interrupted;
@@ -178,6 +180,44 @@ void fuse_inflight_interrupt(struct fuse_inflight *table, uint64_t unique)
 		}
 	}
 	pthread_mutex_unlock(&shard->lock);
+}
+
+static struct fuse_req *find_uninterrupted(const struct fuse_inflight_shard *shard)
+{
+	struct fuse_req *req = shard->first;
+
+	while (req && req->interrupted)
+		req = req->next;
+	return req;
+}
+
+void fuse_inflight_close(struct fuse_inflight *table)
+{
+	for (int i = 0; i < FUSE_INFLIGHT_SHARDS; i++) {
+		struct fuse_inflight_shard *shard = &table->shard[i];
+		struct fuse_req *req;
+
+		pthread_mutex_lock(&shard->lock);
+		shard->closed = true;
+		/* From the start each time: without the lock, the list may have changed. */
+		while ((req = find_uninterrupted(shard))) {
+			req->interrupted = true;
+			if (req->interrupt_func) {
+				call_func(shard, req);
+				pthread_mutex_lock(&shard->lock);
+			}
+		}
+		pthread_mutex_unlock(&shard->lock);
+	}
+}
+
+void fuse_inflight_open(struct fuse_inflight *table)
+{
+	for (int i = 0; i < FUSE_INFLIGHT_SHARDS; i++) {
+		pthread_mutex_lock(&table->shard[i].lock);
+		table->shard[i].closed = false;
+		pthread_mutex_unlock(&table->shard[i].lock);
+	}
 }
 
 void fuse_inflight_set_func(struct fuse_inflight *table, struct fuse_req *req,

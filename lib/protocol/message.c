@@ -77,18 +77,28 @@ static size_t arg_minimum(const struct fuse_opcode_entry *entry, size_t size)
 	return entry->decode == fuse_decode_init ? entry->arg_min : size;
 }
 
+/* On a ring, kernels put NOTIFY_REPLY's argument before its data, not where others have it. */
+static bool arg_leads_payload(const struct fuse_req *req)
+{
+	return req->opcode == FUSE_NOTIFY_REPLY && !req->view.contiguous &&
+	       req->view.payload_fd < 0 && req->view.arg_size == 0;
+}
+
 int fuse_message_parse(struct fuse_message *message, const struct fuse_req *req,
 		       const struct fuse_opcode_entry *entry)
 {
 	const struct fuse_view *view = &req->view;
 	bool in_pipe = view->payload_fd >= 0;
-	bool joined = view->contiguous || in_pipe;
+	bool leads = arg_leads_payload(req);
+	bool joined = view->contiguous || in_pipe || leads;
 	size_t body =
 		view->arg_size + (view->contiguous && !in_pipe ? 0 : view->payload_size);
+	const char *arg = leads ? view->payload : view->arg;
+	size_t arg_room = leads ? view->payload_size : view->arg_size;
 	size_t size = arg_size(req, entry);
-	size_t first = view->arg_size < size ? view->arg_size : size;
-	const char *rest = (const char *)view->arg + first;
-	size_t rest_size = joined ? view->arg_size - first : 0;
+	size_t first = arg_room < size ? arg_room : size;
+	const char *rest = arg + first;
+	size_t rest_size = joined ? arg_room - first : 0;
 	const struct fuse_in_header header = fuse_req_header(req);
 	size_t extension = (size_t)header.total_extlen * 8;
 
@@ -99,7 +109,7 @@ int fuse_message_parse(struct fuse_message *message, const struct fuse_req *req,
 
 	memset(message->arg, 0, sizeof(message->arg));
 	if (first)
-		memcpy(message->arg, view->arg, first);
+		memcpy(message->arg, arg, first);
 
 	if (in_pipe) {
 		message->payload = NULL;

@@ -18,12 +18,14 @@ void fuse_loop_begin(struct fuse_session *se, enum fuse_session_mode mode,
 {
 	se->mode = mode;
 	se->max_workers = max_workers;
+	fuse_inflight_open(&se->protocol.inflight);
 	fuse_rings_restart(se);
 	fuse_stats_start(se);
 }
 
 int fuse_loop_end(struct fuse_session *se)
 {
+	fuse_session_interrupt(se);
 	fuse_rings_stop(se);
 	fuse_stats_stop(se);
 	return atomic_load(&se->error);

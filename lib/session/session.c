@@ -191,6 +191,7 @@ void fuse_session_destroy(struct fuse_session *se)
 {
 	if (!se)
 		return;
+	fuse_session_interrupt(se);
 	fuse_rings_stop(se);
 	if (atomic_load(&se->protocol.got_init))
 		call_destroy(se);
@@ -303,6 +304,7 @@ void fuse_session_unmount(struct fuse_session *se)
 {
 	if (!se->mountpoint)
 		return;
+	fuse_session_interrupt(se);
 	fuse_rings_stop(se);
 	if (se->dev)
 		fuse_dev_shutdown(se->dev);
@@ -357,6 +359,14 @@ void fuse_session_fail(struct fuse_session *se, int error)
 
 	atomic_compare_exchange_strong(&se->error, &none, error);
 	fuse_session_exit(se);
+}
+
+void fuse_session_interrupt(struct fuse_session *se)
+{
+	struct fuse_protocol *protocol = &se->protocol;
+
+	if (atomic_load(&protocol->got_init) && !protocol->conn.no_interrupt)
+		fuse_inflight_close(&protocol->inflight);
 }
 
 void fuse_session_reset(struct fuse_session *se)

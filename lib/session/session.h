@@ -93,6 +93,12 @@ struct fuse_session {
 /* Ends the session for a reason: the first one counts. Async-signal-safe. */
 void fuse_session_fail(struct fuse_session *se, int error);
 
+/*
+ * Interrupts all handlers, now and until the next loop begins: before anybody waits for them
+ * to return. One that waits for a lock could wait for ever otherwise.
+ */
+void fuse_session_interrupt(struct fuse_session *se);
+
 /* What fuse_session_custom_io() does. */
 int fuse_session_set_io(struct fuse_session *se, const struct fuse_custom_io *io,
 			size_t op_size, int fd);

@@ -301,6 +301,7 @@ static void run_pool(struct pool *pool)
 		return;
 	}
 	wait_for_exit(pool->se);
+	fuse_session_interrupt(pool->se);
 	stop_workers(pool);
 }
 

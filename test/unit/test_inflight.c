@@ -255,6 +255,57 @@ static void test_removal_waits(void)
 	end_request(r);
 }
 
+static void answer_interrupted(fuse_req_t req, void *data)
+{
+	(*(int *)data)++;
+	CHECK_INT(fuse_reply_err(req, EINTR), 0);
+}
+
+static void test_close(void)
+{
+	enum {
+		COUNT = 200
+	};
+	struct fuse_inflight *table = &rig.protocol.inflight;
+	struct rig_req *all[COUNT], *late;
+	int counted = 0, answered = 0;
+
+	CASE("closing interrupts what is in flight, and what comes later");
+	for (int i = 0; i < COUNT; i++) {
+		all[i] = start_request();
+		if (i % 3 == 0)
+			fuse_req_interrupt_func(&all[i]->req, count_call, &counted);
+		else if (i % 3 == 1)
+			fuse_req_interrupt_func(&all[i]->req, answer_interrupted,
+						&answered);
+	}
+	interrupt(all[0]->req.unique);
+	fuse_inflight_close(table);
+	fuse_inflight_close(table);
+	CHECK_INT(counted, (COUNT + 2) / 3);
+	CHECK_INT(answered, (COUNT + 1) / 3);
+	for (int i = 0; i < COUNT; i++) {
+		if (i % 3 == 1) {
+			CHECK_INT(all[i]->error, -EINTR);
+			rig_free(all[i]);
+		} else {
+			CHECK_INT(fuse_req_interrupted(&all[i]->req), 1);
+			end_request(all[i]);
+		}
+	}
+	late = start_request();
+	CHECK_INT(fuse_req_interrupted(&late->req), 1);
+	counted = 0;
+	fuse_req_interrupt_func(&late->req, count_call, &counted);
+	CHECK_INT(counted, 1);
+	end_request(late);
+
+	fuse_inflight_open(table);
+	late = start_request();
+	CHECK_INT(fuse_req_interrupted(&late->req), 0);
+	end_request(late);
+}
+
 static void test_no_interrupt(void)
 {
 	struct fuse_interrupt_in in = { .unique = 1000000 };
@@ -528,6 +579,42 @@ static void send_retrieved(uint64_t unique, uint32_t size)
 	rig_free(r);
 }
 
+/* A ring's payload begins with the argument, if the kernel is of those that exist. */
+static void send_retrieved_on_ring(uint64_t unique, bool in_payload)
+{
+	struct {
+		struct fuse_notify_retrieve_in in;
+		char data[3];
+	} __attribute__((packed)) whole = { { .offset = 10, .size = 3 }, "abc" };
+	struct fuse_in_header header = rig_header(FUSE_NOTIFY_REPLY, sizeof(whole));
+	struct rig_req *r;
+
+	header.unique = unique;
+	if (in_payload)
+		r = rig_split(header, NULL, 0, &whole, sizeof(whole));
+	else
+		r = rig_split(header, &whole.in, sizeof(whole.in), "abc", 3);
+	fuse_protocol_dispatch(&r->req);
+	CHECK_INT(r->replies, 0);
+	rig_free(r);
+}
+
+static void test_retrieve_on_ring(void)
+{
+	static char cookie[] = "biscuit";
+	uint64_t unique;
+
+	CASE("retrieved data on a ring");
+	rig.protocol.ops.retrieve_reply = op_retrieve_reply;
+	for (int in_payload = 0; in_payload < 2; in_payload++) {
+		CHECK_INT(fuse_lowlevel_notify_retrieve(&rig, 5, 3, 10, cookie), 0);
+		memcpy(&unique, sent.bytes, sizeof(unique));
+		retrieved[0] = '\0';
+		send_retrieved_on_ring(unique, in_payload);
+		CHECK_TEXT(retrieved, "biscuit 5 at 10 'abc'");
+	}
+}
+
 static void test_retrieve(void)
 {
 	struct fuse_notify_retrieve_out out = { .nodeid = 5, .offset = 10, .size = 3 };
@@ -571,6 +658,7 @@ int main(void)
 	test_function_sets_function();
 	test_answer_meanwhile();
 	test_removal_waits();
+	test_close();
 	test_no_interrupt();
 	test_stress();
 
@@ -581,6 +669,7 @@ int main(void)
 	test_old_protocols();
 	test_poll();
 	test_retrieve();
+	test_retrieve_on_ring();
 	rig_stop();
 	return 0;
 }

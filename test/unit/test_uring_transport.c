@@ -1155,6 +1155,68 @@ static void case_bad_config(void)
 	CHECK(fuse_uring_available(8, &why));
 }
 
+static void with_cpus(const char *file, const char *list, unsigned queues)
+{
+	struct fuse_uring_reason why = { .text = "" };
+	int fd = open(file, O_WRONLY | O_TRUNC | O_CREAT, 0600);
+	struct fuse_uring *uring;
+
+	CHECK(fd >= 0);
+	CHECK_INT(write(fd, list, strlen(list)), (int)strlen(list));
+	close(fd);
+	uring = fuse_uring_new(&config, &why);
+	if (!queues) {
+		CHECK(!uring);
+		CHECK(strstr(why.text, "cpu-list"));
+		return;
+	}
+	CHECK(uring);
+	CHECK_INT(fuse_uring_queues(uring), queues);
+	fuse_uring_stop(uring);
+	fuse_uring_free(uring);
+}
+
+/* Under a list of CPUs of our own; not all of them are there. */
+static void see_other_cpus(const char *file)
+{
+	static const char *const bad[] = {
+		"",	 "0",	 "\n",	    " 0\n",	 "0 \n",
+		"a\n",	 "-1\n", "0-\n",    "3-1\n",	 "0,\n",
+		"0,0\n", ",0\n", "0-1-2\n", "0-70000\n", "99999999999999999999\n"
+	};
+
+	with_cpus(file, "", (unsigned)sysconf(_SC_NPROCESSORS_CONF));
+	CHECK_INT(unshare(CLONE_NEWNS), 0);
+	CHECK_INT(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	CHECK_INT(mount(file, "/sys/devices/system/cpu/possible", NULL, MS_BIND, NULL),
+		  0);
+	with_cpus(file, "0\n", 1);
+	with_cpus(file, "0-3,5\n", 5);
+	with_cpus(file, "1,3,70\n", 3);
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		with_cpus(file, bad[i], 0);
+}
+
+static void case_cpu_lists(void)
+{
+	char file[100];
+	pid_t pid;
+
+	config.kernel_flags = FUSE_OVER_IO_URING;
+	config.payload_max = PAYLOAD;
+	config.fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	snprintf(file, sizeof(file), "%s/possible", point);
+	pid = fork();
+	CHECK(pid >= 0);
+	if (pid == 0) {
+		see_other_cpus(file);
+		_exit(0);
+	}
+	CHECK_INT(wait_for(pid), 0);
+	CHECK_INT(unlink(file), 0);
+	close(config.fd);
+}
+
 static void case_largest_depth(void)
 {
 	config.queue_depth = FUSE_URING_MAX_DEPTH;
@@ -1298,6 +1360,7 @@ static const struct {
 } cases[] = {
 	{ "bad_config", case_bad_config },
 	{ "never_started", case_never_started },
+	{ "cpu_lists", case_cpu_lists },
 	{ "data", case_data },
 	{ "without_polling", case_without_polling },
 	{ "without_workers", case_without_workers },
