@@ -320,8 +320,8 @@ struct fuse_conn_info {
 
 	/**
 	 * The lower 32 bits of capable_ext and want_ext, as interfaces before 3.17 know
-	 * them. A change to want alone counts; changes to want and want_ext that
-	 * contradict each other are an error, and the mount fails.
+	 * them. What differs from the first suggestion counts, in whichever of
+	 * want and want_ext it does.
 	 */
 	uint32_t capable;
 	uint32_t want;
@@ -425,7 +425,7 @@ bool fuse_get_feature_flag(struct fuse_conn_info *conn, uint64_t flag);
  * Take changes of conn->want over into conn->want_ext. For the library's own tests: what
  * it does may change.
  *
- * @return 0, or -EINVAL if want and want_ext contradict each other
+ * @return 0: bit by bit, the two cannot contradict each other
  *
  * Since 3.17.3.
  */

@@ -895,8 +895,9 @@ const struct fuse_ctx *fuse_req_ctx(fuse_req_t req);
 int fuse_req_getgroups(fuse_req_t req, int size, gid_t list[]);
 
 /**
- * Called when the caller of a request was interrupted. fuse_req_interrupted() is then
- * true. It may send the reply only if the operation's own thread is sure not to.
+ * Called when the caller of a request was interrupted, and when the session's loop is about
+ * to end, which waits for all operations to return. fuse_req_interrupted() is then true. It
+ * may send the reply only if the operation's own thread is sure not to.
  */
 typedef void (*fuse_interrupt_func_t)(fuse_req_t req, void *data);
 
@@ -1046,8 +1047,8 @@ static inline struct fuse_session *fuse_session_new_fn(struct fuse_args *args,
  * @param op_size sizeof(*io). Interfaces before 3.17 do not have this parameter, nor
  *                clone_fd().
  * @param fd passed to the functions; the session closes it in the end
- * @return 0; -EINVAL if io is NULL, or lacks read or writev, or is larger than this
- *         library knows; -EBADF if fd is negative
+ * @return 0; -EINVAL if io is NULL, or lacks read or writev; -EBADF if fd is negative;
+ *         -ENOMEM
  */
 #if FUSE_USE_VERSION < FUSE_MAKE_VERSION(3, 17)
 int fuse_session_custom_io_30(struct fuse_session *se, const struct fuse_custom_io *io,
@@ -1111,8 +1112,8 @@ int fuse_session_loop_mt_312(struct fuse_session *se, struct fuse_loop_config *c
 
 /**
  * Mark a session as over, so that its loop ends. Any thread may call it; a signal handler
- * too. A loop that waits for a request notices when the next one arrives, or a signal
- * does.
+ * too. A loop that waits for a request ends at once; one that waits in a custom read(),
+ * and has no other threads, when that returns.
  */
 void fuse_session_exit(struct fuse_session *se);
 

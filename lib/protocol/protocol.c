@@ -30,12 +30,28 @@ void fuse_protocol_destroy(struct fuse_protocol *protocol)
 	fuse_inflight_destroy(&protocol->inflight);
 }
 
+/*
+ * A lock is given back by SETLKW as well, if the caller would have waited: flock(2) does so
+ * by default. That never waits, and must not queue behind those who wait for it.
+ */
+static bool gives_back(const struct fuse_req *req)
+{
+	struct fuse_lk_in in;
+
+	if (req->view.arg_size < sizeof(in))
+		return false;
+	memcpy(&in, req->view.arg, sizeof(in));
+	return in.lk.type == F_UNLCK;
+}
+
 bool fuse_protocol_may_wait(const struct fuse_req *req)
 {
-	const struct fuse_opcode_entry *entry =
-		fuse_opcode_find(fuse_req_header(req).opcode);
+	uint32_t opcode = fuse_req_header(req).opcode;
+	const struct fuse_opcode_entry *entry = fuse_opcode_find(opcode);
 
-	return entry && (entry->flags & FUSE_OP_MAY_WAIT);
+	if (!entry || !(entry->flags & FUSE_OP_MAY_WAIT))
+		return false;
+	return opcode != FUSE_SETLKW || !gives_back(req);
 }
 
 static void log_request(const struct fuse_in_header *header)

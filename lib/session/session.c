@@ -39,9 +39,13 @@ static void on_destroy(struct fuse_protocol *protocol)
 	call_destroy(session_of(protocol));
 }
 
+/* A connection that is gone has been unmounted or aborted: that is an end like others. */
 static void on_failed(struct fuse_protocol *protocol, int error)
 {
-	fuse_session_fail(session_of(protocol), error);
+	if (error == -ENODEV || error == -ENOTCONN || error == -ECONNABORTED)
+		fuse_session_exit(session_of(protocol));
+	else
+		fuse_session_fail(session_of(protocol), error);
 }
 
 static const struct fuse_protocol_hooks hooks = {

@@ -321,7 +321,7 @@ int fuse_dev_receive(struct fuse_dev_channel *channel, struct fuse_buf *buf)
 		got = receive_once(channel, buf);
 	} while (got == -ENOENT);
 
-	if (got == -ENODEV)
+	if (got == -ENODEV || got == -ECONNABORTED)
 		return 0;
 	if (got < 0) {
 		if (got != -EINTR && got != -EAGAIN)

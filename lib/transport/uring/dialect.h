@@ -28,7 +28,8 @@ struct fuse_uring_dialect {
 
 	/*
 	 * An entry that is not used takes no payload memory, so that a queue may have more of
-	 * them than the depth that was asked for (queue.h says what for).
+	 * them than the depth that was asked for (queue.h says what for). Not so where the kernel
+	 * pins the pool or shares it out itself: such memory cannot be given back.
 	 */
 	bool has_spare_entries;
 

@@ -330,7 +330,7 @@ static int reply(struct fuse_req *req, int error, const struct iovec *iov, int c
 	int problem = 0;
 
 	if (fuse_uring_is_orphaned(entry->queue))
-		return -ENOTCONN;
+		return -ENOENT;
 	if (!error)
 		problem = gather(entry, iov, count, &size);
 	/* Somebody waits: what cannot be delivered has to become an error. */
@@ -391,7 +391,7 @@ static int reply_data(struct fuse_req *req, struct fuse_bufvec *data,
 
 	*sent = 0;
 	if (fuse_uring_is_orphaned(entry->queue))
-		return -ENOTCONN;
+		return -ENOENT;
 	if (size > entry->payload_room) {
 		encode(entry, -EIO, 0);
 		return -EINVAL;

@@ -344,19 +344,17 @@ bool fuse_uring_hand_over(struct fuse_uring_entry *entry, bool waits)
 	return taken;
 }
 
-int fuse_uring_workers_init(struct fuse_uring_workers *workers, unsigned max)
+void fuse_uring_workers_init(struct fuse_uring_workers *workers, unsigned max)
 {
 	pthread_condattr_t attributes;
-	int error;
 
 	workers->max = max;
 	pthread_mutex_init(&workers->lock, NULL);
 	pthread_cond_init(&workers->ended, NULL);
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	error = pthread_cond_init(&workers->work, &attributes);
+	pthread_cond_init(&workers->work, &attributes);
 	pthread_condattr_destroy(&attributes);
-	return -error;
 }
 
 void fuse_uring_workers_stop(struct fuse_uring_workers *workers)

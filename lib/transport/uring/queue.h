@@ -50,7 +50,7 @@ struct fuse_uring_region {
 	size_t payload_stride; /* bytes from one payload buffer to the next */
 };
 
-/* In both cases *step names what failed. */
+/* Returns 0 or a negative errno, with *step naming what failed. */
 int fuse_uring_region_open(struct fuse_uring_region *region, unsigned slots,
 			   size_t header_stride, unsigned buffers, size_t payload_max,
 			   const char **step);
@@ -127,7 +127,7 @@ struct fuse_uring_workers {
 	} cost[FUSE_URING_OPCODES];
 };
 
-int fuse_uring_workers_init(struct fuse_uring_workers *workers, unsigned max);
+void fuse_uring_workers_init(struct fuse_uring_workers *workers, unsigned max);
 /* Waits for handlers that run; jobs that have not begun are dropped. */
 void fuse_uring_workers_stop(struct fuse_uring_workers *workers);
 void fuse_uring_workers_destroy(struct fuse_uring_workers *workers);
