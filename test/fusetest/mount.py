@@ -351,7 +351,9 @@ class Mount:
         """Ends server and mount by force. For cleaning up after a failure."""
         if self.process is None:
             return
-        self.abort()
+        # Without the mount its connection's number may be another's by now.
+        if self.entry() is not None:
+            self.abort()
         if self.process.poll() is None:
             self.process.kill()
             try:

@@ -506,6 +506,24 @@ static void test_may_wait(void)
 	rig_stop();
 }
 
+static void test_giving_a_lock_back(void)
+{
+	static const uint32_t types[] = { F_RDLCK, F_WRLCK, F_UNLCK };
+
+	CASE("who gives a lock back does not wait");
+	rig_start(&all_ops);
+	for (size_t i = 0; i < 3; i++) {
+		struct fuse_lk_in in = { .lk.type = types[i] };
+		struct rig_req *r = rig_joined(rig_header(FUSE_SETLKW, sizeof(in)), &in,
+					       sizeof(in), NULL, 0);
+
+		CHECK_INT(fuse_protocol_may_wait(&r->req), types[i] != F_UNLCK);
+		r->finished = 1;
+		rig_free(r);
+	}
+	rig_stop();
+}
+
 /* ---- Payloads in a pipe ---- */
 
 /* A message of which `in_pipe` bytes, at the end, are in a pipe. */
@@ -660,6 +678,7 @@ int main(void)
 	test_contradictions();
 	test_ioctl_on_directory();
 	test_may_wait();
+	test_giving_a_lock_back();
 	test_pipes();
 	test_batch_without_forget_multi();
 	test_noise();
