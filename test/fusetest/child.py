@@ -8,14 +8,19 @@ the child does not answer in time, the connections of all mounts are aborted, wh
 every such call.
 """
 
+import ctypes
 import os
 import pickle
 import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
+
+LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
 
 # Called when a child hangs; mount.py puts in what aborts all connections.
 on_hang = []
@@ -103,21 +108,26 @@ class Child:
         sys.stdout.flush()
         sys.stderr.flush()
         reader, writer = os.pipe()
+        in_main_thread = threading.current_thread() is threading.main_thread()
         self.pid = os.fork()
         if self.pid == 0:
             os.close(reader)
+            # The signal comes when the thread that forked ends, not its process.
+            self._dies_with_parent = in_main_thread
             self._run(writer, function, args, kwargs, credentials)
         os.close(writer)
         self._reader = reader
         self._status = None
 
-    @staticmethod
-    def _run(writer, function, args, kwargs, credentials):
+    def _run(self, writer, function, args, kwargs, credentials):
         try:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             try:
                 if credentials:
                     credentials.assume()
+                # Changing the user takes this back, so it comes behind.
+                if self._dies_with_parent:
+                    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
                 message = ("value", function(*args, **kwargs))
                 data = pickle.dumps(message)
             except BaseException as error:
