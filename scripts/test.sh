@@ -19,8 +19,9 @@ while [ $# -gt 0 ]; do
 done
 
 [ "$(id -u)" = 0 ] || fail "the tests mount file systems and need root"
-need gcc libc6-dev clang libclang-rt-14-dev meson ninja-build pkg-config liburing-dev \
-	python3 python3-pytest fio sqlite3 git attr acl util-linux procps kmod
+need gcc g++ libc6-dev clang libclang-rt-14-dev meson ninja-build pkg-config liburing-dev \
+	python3 python3-pytest fio git strace e2fsprogs util-linux procps kmod \
+	debian-archive-keyring
 enable_uring
 say "kernel $(uname -r), enable_uring $(cat /sys/module/fuse/parameters/enable_uring 2>/dev/null || echo absent)"
 
