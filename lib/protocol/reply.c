@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "protocol/opcode.h"
+#include "support/tsan.h"
 
 /* A reply with an error of this or more is refused, and its caller would wait for ever. */
 #define FIRST_KERNEL_ERROR 512
@@ -43,8 +44,10 @@ static bool is_awaited(const struct fuse_req *req, int error)
 	return !entry || !(entry->flags & FUSE_OP_NO_REPLY);
 }
 
+/* A ring sends the reply here, another transport has done so. */
 static void finish(struct fuse_req *req)
 {
+	FUSE_REPLY_LEAVES(req->protocol);
 	fuse_inflight_finish(&req->protocol->inflight, req);
 }
 

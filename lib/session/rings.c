@@ -44,9 +44,10 @@ static struct fuse_uring *make(struct fuse_session *se, struct fuse_uring_reason
 		return NULL;
 	}
 	if (se->protocol.payload_max < LEAST_PAYLOAD) {
-		snprintf(why->text, sizeof(why->text),
-			 "payloads are limited to %zu bytes, and extended attributes need %d",
-			 se->protocol.payload_max, LEAST_PAYLOAD);
+		snprintf(
+			why->text, sizeof(why->text),
+			"payloads are limited to %zu bytes, and extended attributes need %d",
+			se->protocol.payload_max, LEAST_PAYLOAD);
 		return NULL;
 	}
 	config->fd = se->fd;

@@ -8,13 +8,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "fuse_config.h"
 #include "session/session.h"
+#include "support/tsan.h"
 
 /* Before INIT has settled it; also what max_write is unless the filesystem lowers it. */
 #define INITIAL_BUFSIZE (1024 * 1024 + FUSE_DEV_HEADER_ROOM)
+
+/* The numbers of /dev/fuse, which the kernel has assigned for good. */
+#define DEVICE_MAJOR 10
+#define DEVICE_MINOR 229
 
 struct fuse_protocol *fuse_session_protocol(struct fuse_session *se)
 {
@@ -65,6 +72,7 @@ static void dispatch(struct fuse_req *req)
 	struct fuse_session *se = session_of(req->protocol);
 	bool take_turns = se->mode != FUSE_SESSION_MULTI && atomic_load(&se->on_rings);
 
+	FUSE_REQUEST_ARRIVES(req->protocol);
 	if (take_turns)
 		pthread_mutex_lock(&se->handler_lock);
 	fuse_protocol_dispatch(req);
@@ -257,10 +265,24 @@ static bool strict_rings_possible(const struct fuse_session *se)
 	return false;
 }
 
+/* Anything else would be read from and written to as if it were the kernel. */
+static bool is_fuse_device(int fd)
+{
+	struct stat status;
+
+	return fstat(fd, &status) == 0 && S_ISCHR(status.st_mode) &&
+	       status.st_rdev == makedev(DEVICE_MAJOR, DEVICE_MINOR);
+}
+
 static int open_mount(struct fuse_session *se, const char *mountpoint)
 {
 	int fd = fuse_mount_fd_from_path(mountpoint);
 
+	if (fd >= 0 && !is_fuse_device(fd)) {
+		fuse_log(FUSE_LOG_ERR, "fuse: bad mount point '%s': not a /dev/fuse\n",
+			 mountpoint);
+		return -1;
+	}
 	if (fd >= 0) {
 		fcntl(fd, F_SETFD, FD_CLOEXEC);
 		return fd;

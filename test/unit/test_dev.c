@@ -223,6 +223,8 @@ static void test_receive(void)
 	CHECK_INT(fuse_dev_receive(channel, &buf), -EIO);
 	fail_read = ENODEV;
 	CHECK_INT(fuse_dev_receive(channel, &buf), 0);
+	fail_read = ECONNABORTED;
+	CHECK_INT(fuse_dev_receive(channel, &buf), 0);
 	send_request(8, 0);
 	fail_read = ENOENT;
 	CHECK_INT(fuse_dev_receive(channel, &buf), sizeof(struct fuse_in_header));
@@ -682,8 +684,16 @@ static void test_clone(void)
 	close(kernel);
 }
 
+static void drop_log(enum fuse_log_level level, const char *fmt, va_list ap)
+{
+	(void)level;
+	(void)fmt;
+	(void)ap;
+}
+
 int main(void)
 {
+	fuse_set_log_func(drop_log);
 	test_receive();
 	test_process_by_hand();
 	test_splice_receive();

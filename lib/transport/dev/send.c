@@ -12,6 +12,7 @@
 
 #include "fuse_log.h"
 #include "support/buf.h"
+#include "support/tsan.h"
 #include "transport/dev/private.h"
 
 /* Pieces that need no memory to be listed. */
@@ -46,6 +47,7 @@ static int send_pieces(struct message *message, struct iovec *iov, int count)
 
 	if (atomic_load_explicit(&dev->closed, memory_order_relaxed))
 		return -ENOENT;
+	FUSE_REPLY_LEAVES(dev->handler.protocol);
 	iov[0].iov_base = &message->head;
 	iov[0].iov_len = message->head_size;
 	if (dev->io)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "support/buf.h"
+#include "support/tsan.h"
 #include "transport/dev/private.h"
 
 /* Bytes in the header's page, and in a first and a last page that are not whole. */
@@ -224,6 +225,7 @@ int fuse_dev_pipe_send(struct fuse_dev_channel *channel, struct fuse_dev_pipe *p
 
 	if (atomic_load_explicit(&dev->closed, memory_order_relaxed))
 		return -ENOENT;
+	FUSE_REPLY_LEAVES(dev->handler.protocol);
 	if (dev->io)
 		sent = dev->io->splice_send(pipe->read_fd, NULL, channel->fd, NULL, size,
 					    splice_flags, dev->io_userdata);

@@ -12,9 +12,11 @@
  * Workers. An owner runs a handler itself as long as handlers of that opcode are quick
  * on average. Slow ones, and opcodes of which too little is known, go to a worker, so that
  * they do not hold up the other requests of their CPU. So do, always, those that may wait
- * for another client: they get at most all workers but one, because what they wait for may
- * be a slow request. Workers are started when there is work for them, and end when there
- * is none for a while.
+ * for another client. What they wait for may be another one of them, or a slow request, and
+ * whoever is to be interrupted has to be at it: so each of these gets a worker, beyond the
+ * number that slow ones have to share. There are no more than there are entries. Workers
+ * are started when there is work for them, and end when there is none for a while, or when
+ * they have become too many.
  */
 #include "fuse_config.h"
 
@@ -185,30 +187,24 @@ static struct fuse_uring_entry *pop(struct fuse_uring_jobs *jobs)
 	return entry;
 }
 
-/* How many workers may be at jobs that wait. */
-static unsigned waiting_max(const struct fuse_uring_workers *workers)
+static unsigned queued(const struct fuse_uring_workers *workers)
 {
-	return workers->max > 1 ? workers->max - 1 : 1;
+	return workers->slow.count + workers->waits.count;
 }
 
-/* Jobs that a worker could begin now. */
-static unsigned runnable(const struct fuse_uring_workers *workers)
+/* How many threads there may be: those that wait, or will at once, do not count. */
+static unsigned threads_max(const struct fuse_uring_workers *workers)
 {
-	unsigned room = waiting_max(workers) - workers->waiting;
-	unsigned waits = workers->waits.count;
-
-	return workers->slow.count + (waits < room ? waits : room);
+	return workers->max + workers->waiting + workers->waits.count;
 }
 
+/* A thread was started for each that waits: if that took a slow one, there would be too many. */
 static struct fuse_uring_entry *next_job(struct fuse_uring_workers *workers, bool *waits)
 {
-	*waits = false;
-	if (workers->slow.count)
-		return pop(&workers->slow);
-	if (!runnable(workers))
-		return NULL;
-	*waits = true;
-	return pop(&workers->waits);
+	*waits = workers->waits.count;
+	if (*waits)
+		return pop(&workers->waits);
+	return workers->slow.count ? pop(&workers->slow) : NULL;
 }
 
 static void run_job(struct fuse_uring_workers *workers, struct fuse_uring_entry *entry,
@@ -234,7 +230,7 @@ static bool await_job(struct fuse_uring_workers *workers)
 	workers->idle++;
 	result = pthread_cond_timedwait(&workers->work, &workers->lock, &until);
 	workers->idle--;
-	return result != ETIMEDOUT || runnable(workers) || workers->stopping;
+	return result != ETIMEDOUT || queued(workers) || workers->stopping;
 }
 
 /*
@@ -267,7 +263,7 @@ static void *worker(void *arg)
 	pthread_setname_np(pthread_self(), "fuse-ring-work");
 
 	pthread_mutex_lock(&workers->lock);
-	while (!workers->stopping) {
+	while (!workers->stopping && workers->threads <= threads_max(workers)) {
 		entry = next_job(workers, &waits);
 		if (!entry) {
 			if (!await_job(workers))
@@ -332,7 +328,8 @@ bool fuse_uring_hand_over(struct fuse_uring_entry *entry, bool waits)
 			drop(entry);
 		return waits;
 	}
-	if (runnable(workers) + 1 > workers->idle && workers->threads < workers->max)
+	if (queued(workers) >= workers->idle &&
+	    workers->threads < threads_max(workers) + waits)
 		start_worker(uring);
 	if (will_be_free(workers, waits)) {
 		push(waits ? &workers->waits : &workers->slow, entry);

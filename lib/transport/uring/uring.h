@@ -28,9 +28,10 @@ struct fuse_uring_config {
 	uint64_t kernel_flags; /* all 64 bits that the kernel offered in FUSE_INIT */
 	unsigned queue_depth;  /* entries per queue */
 	unsigned poll_us; /* microseconds of polling before an owner sleeps; 0: none */
-	unsigned max_workers; /* threads for slow handlers; 0: none, all run inline */
-	size_t payload_max;   /* bytes per payload buffer, as the kernel demands it */
-	bool debug;	      /* log what only somebody who looks for it wants to know */
+	/* Threads for slow handlers; those that may wait get further ones. 0: none. */
+	unsigned max_workers;
+	size_t payload_max; /* bytes per payload buffer, as the kernel demands it */
+	bool debug;	    /* log what only somebody who looks for it wants to know */
 	struct fuse_transport_handler handler;
 	/* The rings ended because the connection did, not because of fuse_uring_stop(). */
 	void (*disconnected)(struct fuse_protocol *protocol);
