@@ -34,6 +34,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -53,8 +54,8 @@ struct node {
 #define BUCKETS 4096
 
 static struct {
-	const char *source;
-	const char *cache;
+	char *source; /* these two are allocated by the option parser, or NULL */
+	char *cache;
 	double timeout;
 	int writeback;
 	int flock;
@@ -67,8 +68,6 @@ static struct {
 	pthread_mutex_t lock; /* of the buckets, and of all lookups */
 	struct node *buckets[BUCKETS];
 } fs = {
-	.source = "/",
-	.cache = "auto",
 	.timeout = -1,
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 };
@@ -695,30 +694,46 @@ static struct fuse_lowlevel_ops operations(void)
 /* Returns whether the options make sense. */
 static bool settle(const char *program)
 {
+	const char *source = fs.source ? fs.source : "/";
+	const char *cache = fs.cache ? fs.cache : "auto";
 	double timeout;
 
-	if (strcmp(fs.cache, "never") == 0) {
+	if (strcmp(cache, "never") == 0) {
 		timeout = 0;
 		fs.direct_io = true;
-	} else if (strcmp(fs.cache, "auto") == 0) {
+	} else if (strcmp(cache, "auto") == 0) {
 		timeout = 1;
-	} else if (strcmp(fs.cache, "always") == 0) {
+	} else if (strcmp(cache, "always") == 0) {
 		timeout = 86400;
 		fs.keep_cache = true;
 	} else {
 		fprintf(stderr, "%s: cache=%s: must be never, auto or always\n", program,
-			fs.cache);
+			cache);
 		return false;
 	}
 	if (fs.timeout < 0 || fs.direct_io)
 		fs.timeout = timeout;
 
-	fs.root.fd = open(fs.source, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	fs.root.fd = open(source, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fs.root.fd < 0) {
-		fprintf(stderr, "%s: source=%s: %s\n", program, fs.source, strerror(errno));
+		fprintf(stderr, "%s: source=%s: %s\n", program, source, strerror(errno));
 		return false;
 	}
 	return true;
+}
+
+/*
+ * Each node has a descriptor, and the kernel can know of very many. Where even what root may
+ * ask for is not enough, see passthrough_hp/descriptor.c.
+ */
+static void raise_limit(void)
+{
+	struct rlimit limit = { 1 << 20, 1 << 20 };
+
+	if (setrlimit(RLIMIT_NOFILE, &limit) == 0 || getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 static int run(struct fuse_session *session, const struct fuse_cmdline_opts *opts)
@@ -767,6 +782,7 @@ int main(int argc, char **argv)
 	bool good = false;
 
 	umask(0); /* the kernel applies the caller's */
+	raise_limit();
 	if (fuse_parse_cmdline(&args, &opts) != 0)
 		return 1;
 	if (opts.show_help) {
@@ -783,6 +799,8 @@ int main(int argc, char **argv)
 	} else if (fuse_opt_parse(&args, &fs, options, NULL) == 0 && settle(argv[0])) {
 		good = serve(&args, &opts);
 	}
+	free(fs.source);
+	free(fs.cache);
 	free(opts.mountpoint);
 	fuse_opt_free_args(&args);
 	return good ? 0 : 1;

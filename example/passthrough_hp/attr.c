@@ -13,28 +13,26 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-static void reply_attr(fuse_req_t req, struct inode *inode, int fd)
+static void reply_attr(fuse_req_t req, const struct inode *inode, int res,
+		       const struct stat *attr)
 {
-	struct stat attr;
-	int res = inode_attr(inode, fd, &attr);
-
 	if (res < 0)
 		fuse_reply_err(req, -res);
 	else
-		fuse_reply_attr(req, &attr, inode_attr_timeout(inode, attr.st_mode));
+		fuse_reply_attr(req, attr, inode_attr_timeout(inode, attr->st_mode));
 }
 
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct inode *inode = inode_of(ino);
-	int fd = inode_hold(inode);
+	int fd = inode_hold(inode), res = fd;
+	struct stat attr;
 
-	if (fd < 0) {
-		fuse_reply_err(req, -fd);
-		return;
+	if (fd >= 0) {
+		res = inode_attr(inode, fd, &attr);
+		inode_drop(inode);
 	}
-	reply_attr(req, inode, fd);
-	inode_drop(inode);
+	reply_attr(req, inode, res, &attr);
 }
 
 void op_statx(fuse_req_t req, fuse_ino_t ino, int flags, int mask,
@@ -68,12 +66,15 @@ static int set_owner(int fd, const struct stat *attr, int to_set)
 }
 
 /*
- * What is left of chown(path, -1, -1), which takes set-id bits away; but also what the kernel
- * sends before a write that will. Who writes need not be the owner, so there is no error.
+ * What is left of chown(path, -1, -1), which takes set-id bits away. The kernel sends the
+ * same before a write to a file with such bits, which will do so itself, and for which the
+ * caller need not be the owner. So it is taken for that if anybody could be writing.
  */
-static void set_nothing(int fd)
+static int set_nothing(const struct inode *inode, int fd)
 {
-	(void)!fchownat(fd, "", (uid_t)-1, (gid_t)-1, AT_EMPTY_PATH);
+	if (inode->opens_to_write)
+		return 0;
+	return result_of(fchownat(fd, "", (uid_t)-1, (gid_t)-1, AT_EMPTY_PATH));
 }
 
 static int set_size(int fd, off_t size, const struct fuse_file_info *fi)
@@ -111,7 +112,7 @@ static int set_times(int fd, const struct stat *attr, int to_set)
 #define SET_ANY (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_SIZE | SET_OWNER | SET_TIMES)
 
 /* The owner before the mode, because a new owner takes set-id bits away. */
-static int set_attr(int fd, const struct stat *attr, int to_set,
+static int set_attr(const struct inode *inode, int fd, const struct stat *attr, int to_set,
 		    const struct fuse_file_info *fi)
 {
 	int res = 0;
@@ -125,7 +126,7 @@ static int set_attr(int fd, const struct stat *attr, int to_set,
 	if (res == 0 && to_set & SET_TIMES)
 		res = set_times(fd, attr, to_set);
 	if (!(to_set & SET_ANY))
-		set_nothing(fd);
+		res = set_nothing(inode, fd);
 	return res;
 }
 
@@ -135,14 +136,13 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 	struct inode *inode = inode_of(ino);
 	int fd = inode_hold(inode), res = fd;
 
-	if (fd >= 0)
-		res = AS_CALLER(req, set_attr(fd, attr, to_set, fi));
-	if (res < 0)
-		fuse_reply_err(req, -res);
-	else
-		reply_attr(req, inode, fd);
-	if (fd >= 0)
+	if (fd >= 0) {
+		res = AS_CALLER(req, set_attr(inode, fd, attr, to_set, fi));
+		if (res == 0)
+			res = inode_attr(inode, fd, attr);
 		inode_drop(inode);
+	}
+	reply_attr(req, inode, res, attr);
 }
 
 void op_readlink(fuse_req_t req, fuse_ino_t ino)

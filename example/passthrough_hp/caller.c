@@ -24,6 +24,7 @@
  * know which: there, and where a caller is out of sight, it has to be enough.
  */
 #include "caller.h"
+#include "inode.h"
 
 #include <linux/capability.h>
 #include <pthread.h>
@@ -148,12 +149,22 @@ static void restore_umask(void)
 
 /* Who the caller is */
 
+static int get_groups(fuse_req_t req, int room, gid_t *groups)
+{
+	int count;
+
+	do
+		count = fuse_req_getgroups(req, room, groups);
+	while ((count == -EMFILE || count == -ENFILE) && descriptor_make_room());
+	return count;
+}
+
 static int take_groups(fuse_req_t req)
 {
 	gid_t few[64], *groups = few;
 	int room = sizeof(few) / sizeof(few[0]), count, res;
 
-	while ((count = fuse_req_getgroups(req, room, groups)) > room) {
+	while ((count = get_groups(req, room, groups)) > room) {
 		if (groups != few)
 			free(groups);
 		room = count;
@@ -243,8 +254,11 @@ static int become(fuse_req_t req, uint64_t additional)
 	if (ctx->uid == 0)
 		return caps == own.effective ? 0 : set_effective(caps & own.permitted);
 
-	if (take_groups(req) < 0)
+	res = take_groups(req);
+	if (res == -ENOENT || res == -ESRCH || res == -EACCES)
 		caps |= CHECKED_BY_KERNEL;
+	else if (res < 0)
+		return res;
 	caps = (caps | additional) & own.permitted;
 	res = set_uid(ctx->uid);
 	return res == 0 && caps ? set_effective(caps) : res;

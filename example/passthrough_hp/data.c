@@ -97,7 +97,9 @@ static int file_new(fuse_req_t req, struct inode *inode, int fd,
 	}
 	file->fd = fd;
 	file->append = fi->flags & O_APPEND;
+	file->to_write = (fi->flags & O_ACCMODE) != O_RDONLY;
 	inode_keep(inode);
+	inode->opens_to_write += file->to_write;
 	choose_data_path(req, inode, fd, fi);
 	fi->fh = (uintptr_t)file;
 	return 0;
@@ -109,6 +111,7 @@ static void file_free(fuse_req_t req, struct inode *inode, struct fuse_file_info
 
 	leave_data_path(req, inode);
 	lock_release(inode, fi->fh);
+	inode->opens_to_write -= file->to_write;
 	inode_forget(inode, 1);
 	close(file->fd);
 	free(file);

@@ -9,6 +9,7 @@
 
 struct file {
 	int fd;
+	bool to_write;
 
 	/* Whether fd has O_APPEND, which clients may change while it is open. */
 	atomic_bool append;

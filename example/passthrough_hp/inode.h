@@ -60,6 +60,7 @@ struct inode {
 	/* data.c's and lock.c's: under lock. */
 	pthread_mutex_t lock;
 	unsigned opens;
+	atomic_uint opens_to_write;
 	enum data_path data_path;
 	int backing_id;
 	struct lock_owner *lock_owners;
@@ -118,7 +119,8 @@ void descriptor_start(const struct inode *root);
 
 /*
  * Get an inode's descriptor, of O_PATH, and keep it open until inode_drop(). To be called
- * before caller_become(): to open it again takes root.
+ * before caller_become(), because to open it again takes root. To be dropped before the
+ * request is answered: after that the kernel may forget the inode.
  */
 int inode_hold(struct inode *inode);
 void inode_drop(struct inode *inode);

@@ -217,11 +217,28 @@ static bool is_over(void)
 	return stopped || fuse_session_exited(settings.session);
 }
 
-static int try_once(struct waiter *waiter)
+static int wait_once(struct waiter *waiter)
 {
 	if (waiter->owner)
 		return result_of(fcntl(waiter->fd, F_OFD_SETLKW, &waiter->lock));
 	return result_of(flock(waiter->fd, waiter->operation));
+}
+
+/*
+ * A process that closes a file, or ends, goes on before we get to hear of it. What is in the
+ * way can be its lock still, and somebody who knows that it is gone must not notice. So who
+ * does not want to wait waits for some milliseconds.
+ */
+static int try_again(struct waiter *waiter)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	int res = -EWOULDBLOCK;
+
+	for (int i = 0; i < 10 && res == -EWOULDBLOCK; i++) {
+		nanosleep(&pause, NULL);
+		res = result_of(flock(waiter->fd, waiter->operation));
+	}
+	return res;
 }
 
 /*
@@ -240,7 +257,7 @@ static int wait_for_lock(struct waiter *waiter)
 		return -errno;
 	timer_settime(timer, 0, &period, NULL);
 	do
-		res = try_once(waiter);
+		res = wait_once(waiter);
 	while (res == -EINTR && !waiter->interrupted && !is_over());
 	timer_delete(timer);
 	return res;
@@ -253,7 +270,10 @@ static void *run_waiter(void *data)
 
 	waiter->thread = pthread_self();
 	fuse_req_interrupt_func(waiter->req, on_interrupt, waiter);
-	res = wait_for_lock(waiter);
+	if (waiter->operation & LOCK_NB)
+		res = try_again(waiter);
+	else
+		res = wait_for_lock(waiter);
 	fuse_req_interrupt_func(waiter->req, NULL, NULL);
 
 	if (waiter->owner)
@@ -422,7 +442,7 @@ void op_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int op)
 {
 	int fd = file_of(fi)->fd, res = result_of(flock(fd, op | LOCK_NB));
 
-	if (res == -EWOULDBLOCK && !(op & LOCK_NB)) {
+	if (res == -EWOULDBLOCK) {
 		struct waiter waiter = {
 			.req = req,
 			.inode = inode_of(ino),
