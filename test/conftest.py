@@ -104,6 +104,15 @@ def pytest_runtest_call(item):
     watchdog.cancel()
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """What the server said belongs to the report of a test that failed."""
+    report = (yield).get_result()
+    place = getattr(item, "funcargs", {}).get("place")
+    if report.failed and place is not None and place.mount.log():
+        report.sections.append(("server's log", place.mount.log()[-4000:]))
+
+
 # Fixtures
 
 
@@ -165,12 +174,12 @@ class Pool:
     """The mounts of a module: one per transport, made anew when a test broke it."""
 
     def __init__(self, work):
-        self.work, self.mounts, self.count = work, {}, 0
+        self.work, self.mounts, self.count, self.problems = work, {}, 0, []
 
     def get(self, transport):
         mount = self.mounts.get(transport)
         if mount is not None and not mount.alive:
-            mount.kill()
+            self.bury(mount)
             mount = None
         if mount is None:
             mount = Mount(self.work, transport)
@@ -185,8 +194,15 @@ class Pool:
         child.call(place.path.mkdir)
         return place
 
+    def bury(self, mount):
+        """A server that ended by itself is a failure, whatever the tests say."""
+        if not mount.aborted:
+            status = mount.process.poll()
+            self.problems.append(f"{mount.transport}: ended early, {status}:\n{mount.log()}")
+        mount.kill()
+
     def close(self):
-        problems = []
+        problems = self.problems
         for mount in self.mounts.values():
             try:
                 mount.close()

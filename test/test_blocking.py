@@ -76,14 +76,14 @@ def test_answers_of_another_thread(work, transport):
 
 
 def getattr_ms(path, rounds=20):
-    """The slowest of some stat() on the CPU in question, in ms."""
+    """The slowest but two of some stat() on the CPU in question, in ms: others use it, too."""
     pin()
-    slowest = 0
+    times = []
     for _ in range(rounds):
         start = time.monotonic()
         os.stat(path)
-        slowest = max(slowest, time.monotonic() - start)
-    return slowest * 1000
+        times.append(time.monotonic() - start)
+    return sorted(times)[-3] * 1000
 
 
 def take_lock(path, kind, wait=True):
@@ -135,8 +135,10 @@ def wait_until_waiting(mount, count):
 
 
 def server(work, transport, program):
+    """Over /dev/fuse each that waits in its handler needs one of the session's threads."""
     if program == "sleepy":
-        return sleepy(work, transport)
+        options = [] if transport == "io_uring" else ["max_threads=40"]
+        return sleepy(work, transport, options)
     return Mount(work, transport)
 
 
@@ -156,23 +158,19 @@ def test_getattr_beside_a_lock_that_waits(work, transport, program, kind):
         assert slowest < 50
 
 
-# More than a queue has entries (8), and fewer than the threads of a session (10) but for
-# the last.
-@pytest.mark.parametrize("count", [8, 9])
+# As many as a queue's depth (8), as a session has threads (10), and more.
+@pytest.mark.parametrize("count", [8, 9, 10, 20])
 @pytest.mark.parametrize("kind", ["flock", "fcntl"])
 @pytest.mark.parametrize("program", ["sleepy", "passthrough_hp"])
 def test_many_locks_that_wait(work, transport, program, kind, count):
-    """
-    As many as a queue has entries, and one more. The unlock that they all wait for comes
-    from the same CPU and has to get through.
-    """
+    """The unlock that they all wait for comes from the same CPU and has to get through."""
     with server(work, transport, program) as mount:
         path = mount.path / "lock"
         if program != "sleepy":
             call(path.write_bytes, b"x" * 100)
         holder = Holder(path, kind)
         waiters = [Child(take_lock, path, kind) for _ in range(count)]
-        wait_until_waiting(mount, min(count, 8))
+        wait_until_waiting(mount, count)
         assert call(getattr_ms, path, timeout=10) < 500
         start = time.monotonic()
         holder.release()
@@ -194,6 +192,67 @@ def test_locks_of_passthrough_hp_need_no_thread(work, transport, count):
         holder.release()
         for waiter in waiters:
             waiter.result(20)
+
+
+def hold_and_take_another(path, ready, told):
+    fd = take_lock(path, "fcntl")
+    os.write(ready, b"1")
+    os.read(told, 1)
+    start = time.monotonic()
+    fcntl.lockf(fd, fcntl.LOCK_EX, 10, 1000)
+    return time.monotonic() - start
+
+
+def test_lock_that_need_not_wait(work, transport):
+    """Who asks for a free lock gets it, although many wait for what that process holds."""
+    with server(work, transport, "sleepy") as mount:
+        path = mount.path / "lock"
+        (ready, writer), (told, tell) = os.pipe(), os.pipe()
+        holder = Child(hold_and_take_another, path, writer, told)
+        os.read(ready, 1)
+        waiters = [Child(take_lock, path, "fcntl") for _ in range(15)]
+        wait_until_waiting(mount, 15)
+        os.write(tell, b"1")
+        assert holder.result(10) < 0.5 * BUILD.slowdown
+        for waiter in waiters:
+            waiter.result(10)
+
+
+def interrupted_wait(path, kind):
+    """What a wait comes to that SIGALRM ends, and when."""
+
+    def alarm(*_):
+        raise TimeoutError
+
+    signal.signal(signal.SIGALRM, alarm)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    start = time.monotonic()
+    try:
+        take_lock(path, kind)
+    except TimeoutError:
+        return time.monotonic() - start
+    return "locked"
+
+
+@pytest.mark.parametrize("kind", ["flock", "fcntl"])
+@pytest.mark.parametrize("program", ["sleepy", "passthrough_hp"])
+def test_waits_are_interrupted(work, transport, program, kind):
+    """A signal ends the wait, of the last of many too, and nobody else's."""
+    with server(work, transport, program) as mount:
+        path = mount.path / "lock"
+        if program != "sleepy":
+            call(path.write_bytes, b"x" * 100)
+        holder = Holder(path, kind)
+        waiters = [Child(take_lock, path, kind) for _ in range(12)]
+        wait_until_waiting(mount, 12)
+        interrupted = [Child(interrupted_wait, path, kind) for _ in range(6)]
+        for child in interrupted:
+            assert 0.2 < child.result(10) < 1.5 * BUILD.slowdown
+        for waiter in waiters:
+            assert os.waitpid(waiter.pid, os.WNOHANG) == (0, 0)
+        holder.release()
+        for waiter in waiters:
+            waiter.result(10)
 
 
 def _wait_and_be_killed(path, kind):
@@ -231,6 +290,7 @@ def test_end_while_locks_wait(work, transport, program, ending):
         holder = Holder(path, "fcntl")
         waiters = [Child(take_lock, path, "fcntl") for _ in range(6)]
         wait_until_waiting(mount, 6)
+        start = time.monotonic()
         if ending == "SIGTERM":
             mount.signal(signal.SIGTERM)
         elif ending == "abort":
@@ -253,6 +313,7 @@ def test_end_while_locks_wait(work, transport, program, ending):
         else:
             holder.child.result(10)
         assert mount.wait(10) == 0
+        assert time.monotonic() - start < 2 * BUILD.slowdown
 
 
 # What sleepy is good for beside sleeping
@@ -271,6 +332,7 @@ def test_second_answers_are_refused(work, transport):
         for _ in range(20):
             data = call(read_once, mount.path / "double")
             assert len(data) == 4096 and len(set(data)) == 1
+            time.sleep(0.02)  # the second answer comes when the first one has arrived
         assert int(call((mount.path / "refused").read_text)) == 20
 
 
@@ -280,6 +342,10 @@ def errno_of_read(path):
     except OSError as error:
         return errno.errorcode[error.errno]
     return "fine"
+
+
+# What a client may see of a session that ends: its data, or that nobody is there.
+OVER = ("fine", "ENOTCONN", "ECONNABORTED", "ECANCELED", "EIO")
 
 
 @pytest.mark.parametrize("name", ["late", "later"])
@@ -294,14 +360,14 @@ def test_answers_after_the_end(work, transport, name, ending):
         else:
             mount.abort()
         for reader in readers:
-            assert reader.result(10) in ("ENOTCONN", "ECONNABORTED", "ECANCELED", "EIO", "fine")
+            assert reader.result(10) in OVER
         assert mount.wait(10) == 0, mount.log()
         assert mount.log().count("was answered") == 4, mount.log()
 
 
 def test_session_ended_by_a_handler(work, transport):
     with sleepy(work, transport) as mount:
-        assert call(errno_of_read, mount.path / "exit") in ("fine", "ENOTCONN", "ECONNABORTED")
+        assert call(errno_of_read, mount.path / "exit") in OVER
         assert mount.wait(10) == 0, mount.log()
 
 

@@ -18,6 +18,7 @@ def ordinary_build():
         pytest.skip("a sanitizer takes time and memory of its own")
 
 
+@pytest.mark.transport("dev-multi", "io_uring")
 def test_no_processor_time(work, transport):
     with Mount(work, transport, statistics=False) as mount:
         rings = sum("io_uring" in link for link in mount.fds().values())

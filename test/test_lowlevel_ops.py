@@ -21,7 +21,7 @@ import pytest
 
 from fusetest import libc, pattern
 from fusetest.allops import AllOps, Servers
-from fusetest.child import Child, Credentials, call, run
+from fusetest.child import Child, Credentials, call, run, state_of
 
 pytestmark = pytest.mark.client
 
@@ -74,6 +74,13 @@ def opened(path, flags=os.O_RDWR | os.O_CREAT, mode=0o644):
         yield fd
     finally:
         os.close(fd)
+
+
+def eventually(condition, timeout=10):
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, "it has not come in time"
+        time.sleep(0.01)
 
 
 def test_every_operation_has_a_test(m):
@@ -134,6 +141,10 @@ def test_forget(m, d):
     assert ino not in m.nodes(), "nobody knows it, and still it is there"
 
 
+def states(pid):
+    return [state_of(pid, task) for task in os.listdir(f"/proc/{pid}/task")]
+
+
 def make_and_forget(m, d, count):
     """Many inodes at once: the server cannot read the first one before the last is there."""
     numbers = []
@@ -144,6 +155,7 @@ def make_and_forget(m, d, count):
     assert all(m.nodes()[ino][0] for ino in numbers)
     m.signal(signal.SIGSTOP)
     try:
+        eventually(lambda: set(states(m.pid)) == {"T"})
         Path("/proc/sys/vm/drop_caches").write_text("2")
     finally:
         m.signal(signal.SIGCONT)
@@ -367,13 +379,6 @@ def test_opendir(m, d):
     ino = os.fstat(fd).st_ino
     assert m.nodes()[ino][2] == 1
     os.close(fd)
-
-
-def eventually(condition, timeout=10):
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "it has not come in time"
-        time.sleep(0.01)
 
 
 def test_releasedir(m, d):

@@ -95,6 +95,7 @@ def test_queue_depth(work):
                 worker.result(60)
 
 
+@pytest.mark.transport("dev-multi", "io_uring")
 def test_rewritten_every_second(work, transport):
     with Mount(work, transport) as mount:
         seen = []

@@ -13,6 +13,7 @@
  *   increment_epoch -
  *
  *   poke FILE OFFSET TEXT              changes that the kernel is not told of
+ *   resize FILE SIZE
  *   events FILE EVENTS
  *   create PATH TEXT
  *   remove PATH
@@ -380,6 +381,21 @@ static int poke(const char *path, const char *words)
 	return res;
 }
 
+static int resize_silently(const char *path, const char *words)
+{
+	fuse_ino_t ino;
+	int res = find_target(path, &ino);
+	struct node *node;
+
+	if (res)
+		return res;
+	pthread_mutex_lock(&lock);
+	node = node_find(ino);
+	res = node ? resize(node, take_number(&words)) : ENOENT;
+	pthread_mutex_unlock(&lock);
+	return res;
+}
+
 static int set_events_silently(const char *path, const char *words)
 {
 	fuse_ino_t ino;
@@ -452,6 +468,7 @@ static const struct {
 	{ "poll", wake_pollers },
 	{ "increment_epoch", increment_epoch },
 	{ "poke", poke },
+	{ "resize", resize_silently },
 	{ "events", set_events_silently },
 	{ "create", create_silently },
 	{ "remove", remove_silently },
