@@ -247,7 +247,8 @@ static bool can_copy_forwards(const char *room, const struct iovec *iov, int cou
 	for (int i = 0; i < count; i++) {
 		const char *base = iov[i].iov_base;
 
-		if (base < room + offset && base + iov[i].iov_len > room)
+		if (iov[i].iov_len && base < room + offset &&
+		    base + iov[i].iov_len > room)
 			return false;
 		offset += iov[i].iov_len;
 	}
@@ -264,7 +265,8 @@ static bool can_copy_backwards(const char *room, const struct iovec *iov, int co
 		const char *base = iov[i].iov_base;
 
 		end += iov[i].iov_len;
-		if (base < room + total && base + iov[i].iov_len > room + end)
+		if (iov[i].iov_len && base < room + total &&
+		    base + iov[i].iov_len > room + end)
 			return false;
 	}
 	return true;
@@ -349,7 +351,7 @@ static bool overlaps(const struct fuse_uring_entry *entry, const struct fuse_buf
 		const struct fuse_buf *buf = &data->buf[i];
 		const char *memory = buf->mem;
 
-		if (!(buf->flags & FUSE_BUF_IS_FD) &&
+		if (!(buf->flags & FUSE_BUF_IS_FD) && buf->size &&
 		    memory < room + entry->payload_room && memory + buf->size > room)
 			return true;
 	}
