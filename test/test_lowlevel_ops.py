@@ -153,12 +153,12 @@ def make_and_forget(m, d, count):
         numbers.append(os.stat(d / f"{i}").st_ino)
     os.listdir(d)
     assert all(m.nodes()[ino][0] for ino in numbers)
-    m.signal(signal.SIGSTOP)
+    os.kill(m.pid, signal.SIGSTOP)
     try:
         eventually(lambda: set(states(m.pid)) == {"T"})
         Path("/proc/sys/vm/drop_caches").write_text("2")
     finally:
-        m.signal(signal.SIGCONT)
+        os.kill(m.pid, signal.SIGCONT)
     assert forgotten(m, numbers), "lookups and what was forgotten of them differ"
     assert all(m.nodes()[ino][1] == 1 for ino in numbers), "they have their names still"
 

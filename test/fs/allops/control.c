@@ -115,13 +115,19 @@ void special_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		free(text);
 }
 
+/* Out of a copy: once the reply has arrived, the file may be closed before this returns. */
 void special_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	const struct text *text = (void *)(uintptr_t)fi->fh;
 	size_t start = (size_t)off < text->size ? (size_t)off : text->size;
 	size_t left = text->size - start;
+	struct text *part = copy_text(text->data + start, size < left ? size : left);
 
-	fuse_reply_buf(req, text->data + start, size < left ? size : left);
+	if (part)
+		fuse_reply_buf(req, part->data, part->size);
+	else
+		fuse_reply_err(req, ENOMEM);
+	free(part);
 }
 
 void special_release(struct fuse_file_info *fi)
