@@ -100,6 +100,7 @@ def test_init(m):
 def test_destroy(work, transport, how):
     with AllOps(work, transport) as m:
         (m.path / "file").write_text("text")
+        eventually(lambda: not any(opens for _, _, opens in m.nodes().values()))
         if how == "signal":
             m.signal(signal.SIGTERM)
             m.wait()

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The contenders: the source itself, and passthrough_hp serving it in several ways."""
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+from commands import Failure, end, interrupts, run
+
+CONNECTIONS = Path("/sys/fs/fuse/connections")
+START_SECONDS = 15
+END_SECONDS = 15
+
+
+class Contender:
+    """
+    One column. `program` is None for the source itself. `transport` is what has to have
+    carried the requests; `peer` is a program of another library, which has no statistics.
+    """
+
+    def __init__(self, name, program=None, transport=None, options=(), peer=False):
+        self.name, self.program, self.transport = name, program, transport
+        self.options, self.peer = tuple(options), peer
+
+    def serve(self, scratch):
+        return Server(self, scratch) if self.program else Source(scratch.source)
+
+
+def contenders(program, peer=None):
+    found = [
+        Contender("tmpfs"),
+        Contender("dev", program, "dev"),
+        Contender("uring, no poll", program, "io_uring", ["io_uring", "io_uring_poll_us=0"]),
+        Contender("uring", program, "io_uring", ["io_uring"]),
+    ]
+    if peer:
+        found += [
+            Contender("peer dev", peer, "dev", peer=True),
+            Contender("peer uring", peer, "io_uring", ["io_uring"], peer=True),
+        ]
+    return found
+
+
+class Source:
+    """The served folder, without anything in between."""
+
+    process = None
+    statistics = None
+    least = 0
+
+    def __init__(self, path):
+        self.path = path
+
+    def close(self):
+        pass
+
+    def problem(self):
+        return None
+
+
+class Server:
+    """A server process and its mount. Call close() whatever happens."""
+
+    def __init__(self, contender, scratch):
+        self.contender, self.source = contender, scratch.source
+        name = contender.name.replace(",", "").replace(" ", "-")
+        self.path = scratch.path / name
+        self.stats_path = scratch.path / f"{name}.json"
+        self.log_path = scratch.path / f"{name}.log"
+        self.least = 0  # requests that have to have come, by what the workloads say
+        self.statistics = None
+        self.rings = 0
+        self.process = None
+        self.path.mkdir(exist_ok=True)
+        self.stats_path.unlink(missing_ok=True)
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    def _command(self):
+        options = [*self.contender.options]
+        if not self.contender.peer:
+            options.append(f"stats={self.stats_path}")
+        command = [self.contender.program, "--foreground", "--nopassthrough"]
+        if options:
+            command += ["-o", ",".join(options)]
+        return [str(word) for word in (*command, self.source, self.path)]
+
+    def _start(self):
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen(
+                self._command(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while mounted_as(self.path) is None:
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise Failure(f"{self.contender.name}: did not mount\n{self.log()}")
+            time.sleep(0.005)
+        run(["stat", self.path], START_SECONDS)
+        self.rings = self._rings()
+
+    def _rings(self):
+        """How many io_uring instances the server has open."""
+        count = 0
+        folder = f"/proc/{self.process.pid}/fd"
+        for number in os.listdir(folder):
+            try:
+                count += os.readlink(f"{folder}/{number}") == "anon_inode:[io_uring]"
+            except OSError:
+                pass
+        return count
+
+    def log(self):
+        return self.log_path.read_text(errors="replace").strip()[-2000:]
+
+    # The end
+
+    def close(self):
+        """Unmounts, waits for the server, by force if need be, and reads its statistics."""
+        if self.process:
+            with interrupts.deferred():
+                self._close()
+
+    def _close(self):
+        try:
+            if mounted_as(self.path) is None:
+                self.process.terminate()
+            else:
+                self._unmount()
+            self.process.wait(END_SECONDS)
+        except (Failure, subprocess.TimeoutExpired):
+            self._force()
+        self.process = None
+        if self.stats_path.exists():
+            self.statistics = json.loads(self.stats_path.read_text())
+
+    def _unmount(self):
+        """The last file that a client had open is released shortly after it has ended."""
+        deadline = time.monotonic() + 5
+        while mounted_as(self.path) is not None:
+            try:
+                run(["umount", self.path], END_SECONDS)
+            except Failure:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
+    def _force(self):
+        minor = mounted_as(self.path)
+        if minor is not None and (CONNECTIONS / str(minor)).exists():
+            (CONNECTIONS / str(minor) / "abort").write_text("1")
+        end(self.process)
+        if mounted_as(self.path) is not None:
+            run(["umount", "-l", self.path], END_SECONDS)
+
+    # Afterwards
+
+    def problem(self):
+        """Why this mount's figures do not stand for what its column says; None if they do."""
+        wanted = self.contender.transport
+        if self.contender.peer:
+            used = "io_uring" if self.rings else "dev"
+            return None if used == wanted else f"{self.rings} rings were open"
+        stats = self.statistics
+        if not stats:
+            return "there are no statistics"
+        if stats["transport"] != wanted:
+            return f"went by {stats['transport']}: {self.log() or 'nobody says why'}"
+        on_rings = sum(queue["requests"] for queue in stats["per_queue"])
+        carried = on_rings if wanted == "io_uring" else stats["requests"] - on_rings
+        if carried < self.least:
+            return f"{wanted} carried {carried} requests, of {self.least} at the least"
+        polls = stats["polls_hit"] + stats["polls_missed"]
+        if polls and "io_uring_poll_us=0" in self.contender.options:
+            return f"polled {polls} times"
+        return None
+
+
+def unescape(text):
+    """The mount table writes blanks and backslashes as octal numbers."""
+    return text.encode().decode("unicode_escape")
+
+
+def mounted_as(path):
+    """The minor device number of the mount at a path, None without one. Never blocks."""
+    found = None
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields = line.split(" ")
+        if unescape(fields[4]) == str(path):
+            found = int(fields[2].partition(":")[2])
+    return found

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What is measured: fio on large files, and metadata.c on many small ones."""
+
+import json
+
+from commands import run
+
+DATA_JOBS = 4  # the most jobs that a workload has; each has a file of its own
+METADATA_KINDS = ("stat", "open", "readdir", "create", "unlink")
+
+
+class Fio:
+    """One fio job description. Its figure is operations or bytes a second."""
+
+    def __init__(self, pattern, block, direct, jobs, unit):
+        self.pattern, self.block, self.direct, self.jobs = pattern, block, direct, jobs
+        access = "direct" if direct else "buffered"
+        self.name = f"{pattern} {block} {access} x{jobs}"
+        self.rows = {self.name: unit}
+
+    def command(self, directory, size, seconds):
+        settings = {
+            "name": "bench",
+            "directory": directory,
+            "filename_format": "data.$jobnum",
+            "allow_file_create": 0,
+            "ioengine": "sync",
+            "rw": self.pattern,
+            "bs": self.block,
+            "direct": int(self.direct),
+            "numjobs": self.jobs,
+            "size": size,
+            "time_based": 1,
+            "runtime": seconds,
+            "group_reporting": 1,
+            "output-format": "json",
+        }
+        return ["fio", *(f"--{key}={value}" for key, value in settings.items())]
+
+    def measure(self, directory, plan):
+        """({row: figure}, requests that the server must have seen at the least)."""
+        limit = 30 + 5 * plan.seconds
+        text = run(self.command(directory, plan.size, plan.seconds), limit)
+        job = json.loads(text[text.index("{") :])["jobs"][0]
+        side = job["write" if "write" in self.pattern else "read"]
+        figure = side["iops"] if self.rows[self.name] == "op/s" else side["bw_bytes"]
+        # What is read through the page cache may be in it, or come in larger pieces.
+        return {self.name: figure}, side["total_ios"] if self.direct else 0
+
+    def prepare(self, source, plan):
+        """Nothing: the files are the same for all, see prepare()."""
+
+
+class Metadata:
+    """metadata.c; one run gives a row for each kind of operation."""
+
+    def __init__(self, jobs):
+        self.jobs = jobs
+        self.name = f"metadata x{jobs}"
+        self.rows = {f"{self.name} {kind}": "op/s" for kind in METADATA_KINDS}
+
+    def command(self, step, directory, plan):
+        tree = f"{directory}/metadata.{self.jobs}"
+        return [plan.metadata, step, tree, str(self.jobs), str(plan.files)]
+
+    def measure(self, directory, plan):
+        found = json.loads(run(self.command("run", directory, plan), 120))
+        # A look-up of each name and an open of each file are requests in any case.
+        return {f"{self.name} {kind}": found[kind] for kind in METADATA_KINDS}, 2 * plan.files
+
+    def prepare(self, source, plan):
+        run(self.command("prepare", source, plan), 60)
+
+
+WORKLOADS = (
+    Fio("randread", "4k", True, 1, "op/s"),
+    Fio("randread", "4k", True, 4, "op/s"),
+    Fio("randwrite", "4k", True, 1, "op/s"),
+    Fio("randread", "1M", True, 2, "B/s"),
+    Fio("read", "1M", True, 1, "B/s"),
+    Fio("randread", "1M", False, 2, "B/s"),
+    Fio("randwrite", "1M", True, 2, "B/s"),
+    Metadata(1),
+    Metadata(4),
+)
+
+
+def prepare(source, plan, workloads):
+    """Puts onto the source what all contenders are going to work on."""
+    settings = f"--rw=write --bs=1M --size={plan.size} --numjobs={DATA_JOBS}".split()
+    where = [f"--directory={source}", "--filename_format=data.$jobnum"]
+    run(["fio", "--name=prepare", *where, *settings], 300)
+    for workload in workloads:
+        workload.prepare(source, plan)
