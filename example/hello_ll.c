@@ -78,7 +78,9 @@ static void hello_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off
 	static const struct {
 		const char *name;
 		fuse_ino_t ino;
-	} list[] = { { ".", FUSE_ROOT_ID }, { "..", FUSE_ROOT_ID }, { file_name, FILE_INO } };
+	} list[] = { { ".", FUSE_ROOT_ID },
+		     { "..", FUSE_ROOT_ID },
+		     { file_name, FILE_INO } };
 	char buffer[512];
 	size_t used = 0, room = size < sizeof(buffer) ? size : sizeof(buffer);
 

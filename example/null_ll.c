@@ -81,7 +81,8 @@ static void null_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	size_t used = 0;
 
 	if (off == 0)
-		used = fuse_add_direntry(req, buffer, sizeof(buffer), SINK_NAME, &attr, 1);
+		used = fuse_add_direntry(req, buffer, sizeof(buffer), SINK_NAME, &attr,
+					 1);
 	fuse_reply_buf(req, buffer, used);
 }
 
@@ -176,7 +177,8 @@ int main(int argc, char **argv)
 		goto out;
 	}
 	if (!opts.mountpoint) {
-		fprintf(stderr, "%s: FILE or DIRECTORY is missing, try --help\n", argv[0]);
+		fprintf(stderr, "%s: FILE or DIRECTORY is missing, try --help\n",
+			argv[0]);
 		goto out;
 	}
 	if (stat(opts.mountpoint, &attr) == 0 && S_ISREG(attr.st_mode))

@@ -72,6 +72,7 @@ static struct {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 };
 
+/* clang-format off */
 #define OPTION(text, member, value) { text, offsetof(__typeof__(fs), member), value }
 static const struct fuse_opt options[] = {
 	OPTION("source=%s", source, 0),
@@ -85,6 +86,7 @@ static const struct fuse_opt options[] = {
 	OPTION("no_xattr", xattr, 0),
 	FUSE_OPT_END,
 };
+/* clang-format on */
 
 static void reply_result(fuse_req_t req, int returned)
 {
@@ -132,7 +134,8 @@ static struct node *node_get(int fd, const struct stat *attr)
 	} else {
 		node = malloc(sizeof(*node));
 		if (node) {
-			*node = (struct node){ *bucket, attr->st_dev, attr->st_ino, fd, 1 };
+			*node = (struct node){ *bucket, attr->st_dev, attr->st_ino, fd,
+					       1 };
 			*bucket = node;
 		} else {
 			close(fd);
@@ -235,7 +238,8 @@ static int change(int fd, const struct stat *attr, int to_set, struct fuse_file_
 
 	proc_path(path, fd);
 	if (to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID))
-		res = fchownat(fd, "", to_set & FUSE_SET_ATTR_UID ? attr->st_uid : (uid_t)-1,
+		res = fchownat(fd, "",
+			       to_set & FUSE_SET_ATTR_UID ? attr->st_uid : (uid_t)-1,
 			       to_set & FUSE_SET_ATTR_GID ? attr->st_gid : (gid_t)-1,
 			       AT_EMPTY_PATH);
 	if (res == 0 && to_set & FUSE_SET_ATTR_MODE)
@@ -321,8 +325,8 @@ static void ll_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent,
 	char path[PROC_PATH_SIZE];
 
 	reply_made(req,
-		   linkat(AT_FDCWD, proc_path(path, fd_of(ino)), fd_of(newparent), newname,
-			  AT_SYMLINK_FOLLOW),
+		   linkat(AT_FDCWD, proc_path(path, fd_of(ino)), fd_of(newparent),
+			  newname, AT_SYMLINK_FOLLOW),
 		   newparent, newname);
 }
 
@@ -339,7 +343,8 @@ static void ll_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 static void ll_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
 		      fuse_ino_t newparent, const char *newname, unsigned int flags)
 {
-	reply_result(req, renameat2(fd_of(parent), name, fd_of(newparent), newname, flags));
+	reply_result(req,
+		     renameat2(fd_of(parent), name, fd_of(newparent), newname, flags));
 }
 
 /* Directories: fh is a stream, and an offset what telldir(3) calls the next entry. */
@@ -370,7 +375,8 @@ static void ll_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info 
 }
 
 /* "." and ".." are no lookups, and neither are names that have gone meanwhile. */
-static struct fuse_entry_param entry_of(fuse_ino_t dir, const struct dirent *found, bool plus)
+static struct fuse_entry_param entry_of(fuse_ino_t dir, const struct dirent *found,
+					bool plus)
 {
 	bool dots = strcmp(found->d_name, ".") == 0 || strcmp(found->d_name, "..") == 0;
 	struct fuse_entry_param e;
@@ -401,8 +407,8 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		struct fuse_entry_param e = entry_of(ino, found, plus);
 		size_t room = size - used, need;
 
-		need = plus ? fuse_add_direntry_plus(req, buffer + used, room, found->d_name,
-						     &e, found->d_off)
+		need = plus ? fuse_add_direntry_plus(req, buffer + used, room,
+						     found->d_name, &e, found->d_off)
 			    : fuse_add_direntry(req, buffer + used, room, found->d_name,
 						&e.attr, found->d_off);
 		if (need > room) {
@@ -573,8 +579,8 @@ static void ll_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 			       off_t off_out, struct fuse_file_info *fi_out, size_t len,
 			       int flags)
 {
-	ssize_t copied = copy_file_range((int)fi_in->fh, &off_in, (int)fi_out->fh, &off_out,
-					 len, (unsigned)flags);
+	ssize_t copied = copy_file_range((int)fi_in->fh, &off_in, (int)fi_out->fh,
+					 &off_out, len, (unsigned)flags);
 
 	if (copied < 0)
 		fuse_reply_err(req, errno);
@@ -595,7 +601,8 @@ static void ll_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 {
 	char path[PROC_PATH_SIZE];
 
-	reply_result(req, setxattr(proc_path(path, fd_of(ino)), name, value, size, flags));
+	reply_result(req,
+		     setxattr(proc_path(path, fd_of(ino)), name, value, size, flags));
 }
 
 static void ll_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)

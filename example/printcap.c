@@ -19,6 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
+/* clang-format off */
 static const struct {
 	uint64_t flag;
 	const char *name;
@@ -55,6 +56,7 @@ static const struct {
 	FEATURE(FUSE_CAP_OVER_IO_URING),
 #undef FEATURE
 };
+/* clang-format on */
 
 #define FEATURES (sizeof(features) / sizeof(features[0]))
 

@@ -43,7 +43,8 @@ void op_statx(fuse_req_t req, fuse_ino_t ino, int flags, int mask,
 	struct statx stx;
 
 	if (fd >= 0) {
-		res = result_of(statx(fd, "", AT_EMPTY_PATH | (flags & AT_STATX_SYNC_TYPE),
+		res = result_of(statx(fd, "",
+				      AT_EMPTY_PATH | (flags & AT_STATX_SYNC_TYPE),
 				      (unsigned)mask, &stx));
 		inode_drop(inode);
 	}
@@ -106,14 +107,14 @@ static int set_times(int fd, const struct stat *attr, int to_set)
 }
 
 #define SET_OWNER (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)
-#define SET_TIMES                                                                        \
-	(FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_MTIME |           \
+#define SET_TIMES                                                              \
+	(FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_MTIME | \
 	 FUSE_SET_ATTR_MTIME_NOW)
 #define SET_ANY (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_SIZE | SET_OWNER | SET_TIMES)
 
 /* The owner before the mode, because a new owner takes set-id bits away. */
-static int set_attr(const struct inode *inode, int fd, const struct stat *attr, int to_set,
-		    const struct fuse_file_info *fi)
+static int set_attr(const struct inode *inode, int fd, const struct stat *attr,
+		    int to_set, const struct fuse_file_info *fi)
 {
 	int res = 0;
 
@@ -234,8 +235,8 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 	if (size && !value)
 		got = -ENOMEM;
 	else if (fd >= 0)
-		got = AS_CALLER(req,
-				result_of(getxattr(proc_path(fd).text, name, value, size)));
+		got = AS_CALLER(
+			req, result_of(getxattr(proc_path(fd).text, name, value, size)));
 	if (fd >= 0)
 		inode_drop(inode);
 	reply_value(req, got, value, size);
@@ -253,7 +254,8 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 	if (size && !names)
 		got = -ENOMEM;
 	else if (fd >= 0)
-		got = AS_CALLER(req, result_of(listxattr(proc_path(fd).text, names, size)));
+		got = AS_CALLER(req,
+				result_of(listxattr(proc_path(fd).text, names, size)));
 	if (fd >= 0)
 		inode_drop(inode);
 	reply_value(req, got, names, size);

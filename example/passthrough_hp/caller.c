@@ -124,11 +124,13 @@ static pthread_mutex_t shared_umask = PTHREAD_MUTEX_INITIALIZER;
 
 static bool has_own_umask(void)
 {
-	static _Thread_local enum { UNKNOWN, YES, NO } state;
+	static _Thread_local bool tried, own_umask;
 
-	if (state == UNKNOWN)
-		state = unshare(CLONE_FS) == 0 ? YES : NO;
-	return state == YES;
+	if (!tried) {
+		tried = true;
+		own_umask = unshare(CLONE_FS) == 0;
+	}
+	return own_umask;
 }
 
 static void set_umask(mode_t mask)
@@ -214,9 +216,9 @@ static bool is_user(pid_t pid, uid_t uid)
  * The capabilities without which the source would check again what the kernel has checked
  * when it knew more than we do. Not the one that keeps set-id bits.
  */
-#define CHECKED_BY_KERNEL                                                                \
-	(CAP_BIT(CAP_DAC_OVERRIDE) | CAP_BIT(CAP_DAC_READ_SEARCH) | CAP_BIT(CAP_FOWNER) | \
-	 CAP_BIT(CAP_CHOWN))
+#define CHECKED_BY_KERNEL                                           \
+	(CAP_BIT(CAP_DAC_OVERRIDE) | CAP_BIT(CAP_DAC_READ_SEARCH) | \
+	 CAP_BIT(CAP_FOWNER) | CAP_BIT(CAP_CHOWN))
 
 static uint64_t capabilities_of(const struct fuse_ctx *ctx)
 {

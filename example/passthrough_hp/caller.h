@@ -29,14 +29,14 @@ int caller_become_backer(fuse_req_t req);
 /* errno is the same afterwards. */
 void caller_end(void);
 
-#define WITH_CALLER(become, call)                                                        \
-	__extension__({                                                                  \
-		ssize_t res_ = (become);                                                 \
-                                                                                         \
-		if (res_ == 0)                                                           \
-			res_ = (call);                                                   \
-		caller_end();                                                            \
-		res_;                                                                    \
+#define WITH_CALLER(become, call)        \
+	__extension__({                  \
+		ssize_t res_ = (become); \
+                                         \
+		if (res_ == 0)           \
+			res_ = (call);   \
+		caller_end();            \
+		res_;                    \
 	})
 
 #define AS_CALLER(req, call)	 WITH_CALLER(caller_become(req), call)

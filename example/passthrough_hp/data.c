@@ -19,7 +19,7 @@
  * buffers, and what lies in a pipe, are not aligned as it wants; nor is O_NONBLOCK, which
  * means nothing for regular files but would to splice(2).
  */
-#define OPEN_FLAGS                                                                       \
+#define OPEN_FLAGS \
 	(O_ACCMODE | O_APPEND | O_TRUNC | O_SYNC | O_DSYNC | O_NOATIME | O_LARGEFILE)
 
 /* The ways that data goes */
@@ -131,8 +131,9 @@ static int open_again(fuse_req_t req, struct inode *inode, int flags)
 	if (flags & OPENED_TO_EXECUTE)
 		fd = WITH_ROOM_FOR_FD(open(path.text, O_RDONLY | O_CLOEXEC));
 	else
-		fd = AS_CALLER(req, WITH_ROOM_FOR_FD(open(
-					    path.text, (flags & OPEN_FLAGS) | O_CLOEXEC)));
+		fd = AS_CALLER(req,
+			       WITH_ROOM_FOR_FD(open(path.text,
+						     (flags & OPEN_FLAGS) | O_CLOEXEC)));
 	inode_drop(inode);
 	return fd;
 }
@@ -188,10 +189,11 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	int dir_fd = inode_hold(dir), fd = dir_fd;
 
 	if (dir_fd >= 0) {
-		fd = AS_CREATOR(req, WITH_ROOM_FOR_FD(openat(dir_fd, name,
-							     flags | O_CREAT | O_NOFOLLOW |
-								     O_NONBLOCK | O_CLOEXEC,
-							     mode & ~S_IFMT)));
+		fd = AS_CREATOR(req,
+				WITH_ROOM_FOR_FD(openat(dir_fd, name,
+							flags | O_CREAT | O_NOFOLLOW |
+								O_NONBLOCK | O_CLOEXEC,
+							mode & ~S_IFMT)));
 		inode_drop(dir);
 	}
 	if (fd >= 0)
@@ -207,10 +209,9 @@ void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file
 	int dir_fd = inode_hold(dir), fd = dir_fd;
 
 	if (dir_fd >= 0) {
-		fd = AS_CREATOR(req,
-				WITH_ROOM_FOR_FD(openat(dir_fd, ".",
-							flags | O_TMPFILE | O_CLOEXEC,
-							mode & ~S_IFMT)));
+		fd = AS_CREATOR(req, WITH_ROOM_FOR_FD(openat(
+					     dir_fd, ".", flags | O_TMPFILE | O_CLOEXEC,
+					     mode & ~S_IFMT)));
 		inode_drop(dir);
 	}
 	reply_new_file(req, fd, fi);

@@ -153,8 +153,8 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
 	res = from_fd < 0 ? from_fd : to_fd;
 	if (res >= 0) {
 		victim = inode_pin(to_fd, newname);
-		res = AS_CALLER(req, result_of(renameat2(from_fd, name, to_fd, newname,
-							 flags)));
+		res = AS_CALLER(
+			req, result_of(renameat2(from_fd, name, to_fd, newname, flags)));
 		inode_unpin(victim);
 	}
 	if (from_fd >= 0)
@@ -318,8 +318,8 @@ static bool add_plain(struct listing *listing, const struct dirent64 *entry)
 {
 	struct stat attr = attr_of(listing, entry);
 	size_t room = listing->size - listing->used;
-	size_t need = fuse_add_direntry(listing->req, listing->buffer + listing->used, room,
-					entry->d_name, &attr, entry->d_off);
+	size_t need = fuse_add_direntry(listing->req, listing->buffer + listing->used,
+					room, entry->d_name, &attr, entry->d_off);
 
 	if (need > room)
 		return false;
@@ -337,8 +337,8 @@ static bool add_plus(struct listing *listing, const struct dirent64 *entry)
 	size_t room = listing->size - listing->used;
 	struct fuse_entry_param found;
 
-	if (fuse_add_direntry_plus(listing->req, NULL, 0, entry->d_name, &e, entry->d_off) >
-	    room)
+	if (fuse_add_direntry_plus(listing->req, NULL, 0, entry->d_name, &e,
+				   entry->d_off) > room)
 		return false;
 	if (!is_dots(entry->d_name) &&
 	    inode_lookup(listing->inode, entry->d_name, &found) == 0) {
@@ -346,8 +346,8 @@ static bool add_plus(struct listing *listing, const struct dirent64 *entry)
 		listing->counted[listing->counts++] = inode_of(e.ino);
 	}
 	listing->used +=
-		fuse_add_direntry_plus(listing->req, listing->buffer + listing->used, room,
-				       entry->d_name, &e, entry->d_off);
+		fuse_add_direntry_plus(listing->req, listing->buffer + listing->used,
+				       room, entry->d_name, &e, entry->d_off);
 	return true;
 }
 
@@ -382,7 +382,8 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 	int res = -ENOMEM;
 
 	if (plus)
-		listing.counted = calloc(size / ENTRY_PLUS_MIN + 1, sizeof(struct inode *));
+		listing.counted =
+			calloc(size / ENTRY_PLUS_MIN + 1, sizeof(struct inode *));
 	if (listing.buffer && (!plus || listing.counted)) {
 		pthread_mutex_lock(&dir->lock);
 		res = fill(&listing, dir, offset);

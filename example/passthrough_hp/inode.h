@@ -152,14 +152,14 @@ static inline bool descriptor_is_closed(const struct inode *inode)
  * Make a descriptor: the system call is repeated while closing others helps. A caller
  * cannot tell our limit from the machine's, so ENFILE is what it gets.
  */
-#define WITH_ROOM_FOR_FD(call)                                                           \
-	__extension__({                                                                  \
-		int fd_;                                                                 \
-                                                                                         \
-		do                                                                       \
-			fd_ = result_of(call);                                           \
-		while ((fd_ == -EMFILE || fd_ == -ENFILE) && descriptor_make_room());    \
-		fd_ == -EMFILE ? -ENFILE : fd_;                                          \
+#define WITH_ROOM_FOR_FD(call)                                                        \
+	__extension__({                                                               \
+		int fd_;                                                              \
+                                                                                      \
+		do                                                                    \
+			fd_ = result_of(call);                                        \
+		while ((fd_ == -EMFILE || fd_ == -ENFILE) && descriptor_make_room()); \
+		fd_ == -EMFILE ? -ENFILE : fd_;                                       \
 	})
 
 /*

@@ -247,7 +247,8 @@ static int try_again(struct waiter *waiter)
  */
 static int wait_for_lock(struct waiter *waiter)
 {
-	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = WAKE_UP };
+	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID,
+				  .sigev_signo = WAKE_UP };
 	struct itimerspec period = { { 0, PERIOD }, { 0, PERIOD } };
 	timer_t timer;
 	int res;
@@ -426,8 +427,7 @@ void op_getlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
 	pthread_mutex_lock(&inode->lock);
 	owner = find_owner(inode, fi->lock_owner);
 	lock->l_pid = 0;
-	res = result_of(
-		fcntl(owner ? owner->fd : file_of(fi)->fd, F_OFD_GETLK, lock));
+	res = result_of(fcntl(owner ? owner->fd : file_of(fi)->fd, F_OFD_GETLK, lock));
 	if (res == 0 && lock->l_type != F_UNLCK && lock->l_pid == -1)
 		lock->l_pid = find_holder(inode, lock);
 	pthread_mutex_unlock(&inode->lock);

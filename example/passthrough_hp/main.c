@@ -41,7 +41,7 @@
 #include <unistd.h>
 
 /* Nothing but us is supposed to change the source, unless --nocache says otherwise. */
-#define CACHE_TIMEOUT 3600.0
+#define CACHE_TIMEOUT	3600.0
 
 #define OVERLAYFS_MAGIC 0x794c7630
 
@@ -100,8 +100,9 @@ static void init(void *userdata, struct fuse_conn_info *conn)
 	ask(conn, FUSE_CAP_SPLICE_WRITE, settings.splice);
 	ask(conn, FUSE_CAP_DIRECT_IO_ALLOW_MMAP, settings.direct_io);
 
-	/* --direct-io is there to see the requests. */
+	/* --direct-io is there to see the requests; and only root may name a file to back. */
 	settings.passthrough = settings.passthrough && !settings.direct_io &&
+			       geteuid() == 0 &&
 			       fuse_set_feature_flag(conn, FUSE_CAP_PASSTHROUGH);
 	if (command.stacked)
 		conn->max_backing_stack_depth = FUSE_BACKING_STACKED_OVER;
@@ -309,7 +310,8 @@ static bool add_own_options(struct fuse_args *args, bool read_only)
 	bool added;
 
 	added = asprintf(&name, "fsname=%s", command.source) >= 0 &&
-		fuse_opt_add_opt(&text, "default_permissions,subtype=passthrough_hp") == 0 &&
+		fuse_opt_add_opt(&text, "default_permissions,subtype=passthrough_hp") ==
+			0 &&
 		fuse_opt_add_opt_escaped(&text, name) == 0 &&
 		(!settings.as_caller || fuse_opt_add_opt(&text, "allow_other") == 0) &&
 		(!read_only || fuse_opt_add_opt(&text, "ro") == 0) &&
@@ -409,7 +411,8 @@ int main(int argc, char **argv)
 	bool read_only, good = false;
 	int source = -1, res;
 
-	if (fuse_opt_add_arg(&args, argv[0]) < 0 || !parse_command_line(argc, argv, &args))
+	if (fuse_opt_add_arg(&args, argv[0]) < 0 ||
+	    !parse_command_line(argc, argv, &args))
 		goto out;
 	source = open_source(&read_only);
 	if (source < 0 || !check_mountpoint())

@@ -36,10 +36,10 @@ struct settings {
 extern struct settings settings;
 
 /* For --debug. */
-#define debug(...)                                                                       \
-	do {                                                                             \
-		if (settings.debug)                                                      \
-			fuse_log(FUSE_LOG_DEBUG, "passthrough_hp: " __VA_ARGS__);        \
+#define debug(...)                                                                \
+	do {                                                                      \
+		if (settings.debug)                                               \
+			fuse_log(FUSE_LOG_DEBUG, "passthrough_hp: " __VA_ARGS__); \
 	} while (0)
 
 /* errno of a system call that returned -1, in the form in which we pass errors on. */
