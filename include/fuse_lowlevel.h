@@ -843,9 +843,10 @@ int fuse_lowlevel_notify_expire_entry(struct fuse_session *se, fuse_ino_t parent
 				      const char *name, size_t namelen);
 
 /**
- * Drop a name because its file was removed: those who watch the directory hear of it.
+ * Drop a name because its file was removed: those who watch that file hear of it.
  *
- * @param child the inode; nothing is done if the name stands for another one now
+ * @param child the inode; if the kernel knows another one by that name, the name is dropped
+ *              and no more, and -ENOENT returned
  * @param namelen the name's length, in bytes
  */
 int fuse_lowlevel_notify_delete(struct fuse_session *se, fuse_ino_t parent,

@@ -23,7 +23,7 @@ from fusetest import libc, pattern
 from fusetest.allops import AllOps, Servers
 from fusetest.child import Child, Credentials, call, run, state_of
 
-pytestmark = pytest.mark.client
+pytestmark = [pytest.mark.client, pytest.mark.sanitize]
 
 RANGE = struct.Struct("hhqqi4x")  # struct flock on 64-bit Linux
 

@@ -19,7 +19,7 @@ from fusetest import libc, pattern
 from fusetest.allops import Servers
 from fusetest.child import Child, call
 
-pytestmark = pytest.mark.client
+pytestmark = [pytest.mark.client, pytest.mark.sanitize]
 
 PAGE = os.sysconf("SC_PAGESIZE")
 MAX_WRITE = 1 << 20

@@ -196,7 +196,6 @@ def statx(path, mask=STATX_BASIC_STATS | STATX_BTIME, flags=0):
 
 # inotify(7)
 
-IN_DELETE = 0x200
 IN_DELETE_SELF = 0x400
 
 

@@ -981,7 +981,7 @@ static void start_hammers(pid_t *pids, int count)
 	for (int i = 0; i < count; i++)
 		pids[i] = start(-1, "hammer", i % 2 ? DATA : ASYNC, i % 3 ? 4096 : 200000,
 				0, 0);
-	sleep_ms(300);
+	sleep_ms(300 * PATIENCE);
 }
 
 static void await_hammers(pid_t *pids, int count)
