@@ -17,6 +17,7 @@ from fusetest.mount import Mount
 
 SLEEPY = "test/fs/sleepy"
 MANY = ("dev-multi", "dev-clone-fd", "io_uring")
+ALL = pytest.mark.transport("dev-single", *MANY)
 CPU = 0
 
 pytestmark = [pytest.mark.transport(*MANY), pytest.mark.sanitize]
@@ -69,6 +70,7 @@ def test_one_thread_over_rings(work, transport):
         assert pinned_readers(mount.path / "slow", readers=8) >= 790
 
 
+@ALL
 def test_answers_of_another_thread(work, transport):
     with sleepy(work, transport) as mount:
         # A kernel that has no more than 8 requests of a queue under way takes two turns.
@@ -327,6 +329,7 @@ def read_once(path, size=4096):
         os.close(fd)
 
 
+@ALL
 def test_second_answers_are_refused(work, transport):
     with sleepy(work, transport) as mount:
         for _ in range(20):
@@ -348,6 +351,7 @@ def errno_of_read(path):
 OVER = ("fine", "ENOTCONN", "ECONNABORTED", "ECANCELED", "EIO")
 
 
+@ALL
 @pytest.mark.parametrize("name", ["late", "later"])
 @pytest.mark.parametrize("ending", ["SIGTERM", "abort"])
 def test_answers_after_the_end(work, transport, name, ending):
@@ -365,6 +369,7 @@ def test_answers_after_the_end(work, transport, name, ending):
         assert mount.log().count("was answered") == 4, mount.log()
 
 
+@ALL
 def test_session_ended_by_a_handler(work, transport):
     with sleepy(work, transport) as mount:
         assert call(errno_of_read, mount.path / "exit") in OVER

@@ -82,6 +82,14 @@ static void leave_data_path(fuse_req_t req, struct inode *inode)
 
 /* Opening */
 
+static void file_close(struct handle *handle)
+{
+	struct file *file = (struct file *)handle;
+
+	close(file->fd);
+	free(file);
+}
+
 /*
  * Make an open file of a descriptor, which becomes ours. The inode is kept, because its
  * last forget() may be carried out before release() is.
@@ -101,6 +109,7 @@ static int file_new(fuse_req_t req, struct inode *inode, int fd,
 	inode_keep(inode);
 	inode->opens_to_write += file->to_write;
 	choose_data_path(req, inode, fd, fi);
+	handle_add(&file->handle, file_close);
 	fi->fh = (uintptr_t)file;
 	return 0;
 }
@@ -113,8 +122,8 @@ static void file_free(fuse_req_t req, struct inode *inode, struct fuse_file_info
 	lock_release(inode, fi->fh);
 	inode->opens_to_write -= file->to_write;
 	inode_forget(inode, 1);
-	close(file->fd);
-	free(file);
+	handle_remove(&file->handle);
+	file_close(&file->handle);
 }
 
 /*

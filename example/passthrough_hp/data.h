@@ -5,9 +5,11 @@
 #ifndef PASSTHROUGH_HP_DATA_H
 #define PASSTHROUGH_HP_DATA_H
 
+#include "handle.h"
 #include "inode.h"
 
 struct file {
+	struct handle handle; /* first: an open file is its handle */
 	int fd;
 	bool to_write;
 

@@ -3,6 +3,7 @@
  * Names: looking them up, making and removing them, and reading directories.
  */
 #include "caller.h"
+#include "handle.h"
 #include "inode.h"
 
 #include <dirent.h>
@@ -171,6 +172,7 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
  * in one thread at a time, but nothing says that it always will.
  */
 struct directory {
+	struct handle handle; /* first: an open directory is its handle */
 	pthread_mutex_t lock;
 	int fd;
 
@@ -184,6 +186,15 @@ struct directory {
 static struct directory *directory_of(const struct fuse_file_info *fi)
 {
 	return (struct directory *)(uintptr_t)fi->fh;
+}
+
+static void directory_free(struct handle *handle)
+{
+	struct directory *dir = (struct directory *)handle;
+
+	close(dir->fd);
+	pthread_mutex_destroy(&dir->lock);
+	free(dir);
 }
 
 /* Not as ".": that takes permission to search the directory, and not only to read it. */
@@ -210,15 +221,15 @@ static int directory_open(fuse_req_t req, struct inode *inode, struct directory 
 	dir->fd = fd;
 	dir->offset = 0;
 	dir->next = dir->filled = 0;
+	handle_add(&dir->handle, directory_free);
 	*made = dir;
 	return 0;
 }
 
 static void directory_close(struct directory *dir)
 {
-	close(dir->fd);
-	pthread_mutex_destroy(&dir->lock);
-	free(dir);
+	handle_remove(&dir->handle);
+	directory_free(&dir->handle);
 }
 
 /* Listings are not cached by the kernel: it would not see names that the source gets. */

@@ -24,6 +24,7 @@
  */
 #include "passthrough_hp.h"
 #include "caller.h"
+#include "handle.h"
 #include "inode.h"
 #include "lock.h"
 
@@ -438,6 +439,7 @@ int main(int argc, char **argv)
 		fuse_remove_signal_handlers(settings.session);
 	}
 	fuse_session_destroy(settings.session);
+	handle_close_all();
 out:
 	fuse_opt_free_args(&args);
 	return good ? 0 : 1;
