@@ -103,7 +103,7 @@ bool fuse_inflight_add(struct fuse_inflight *table, struct fuse_req *req)
 	if (req->next)
 		req->next->link = &req->next;
 	shard->first = req;
-	req->interrupted = shard->closed;
+	req->interrupted = req->abandoned = shard->closed;
 	if (shard->early_count && take_early(shard, req->unique))
 		req->interrupted = true;
 	interrupted = req->interrupted;
@@ -201,7 +201,7 @@ void fuse_inflight_close(struct fuse_inflight *table)
 		shard->closed = true;
 		/* From the start each time: without the lock, the list may have changed. */
 		while ((req = find_uninterrupted(shard))) {
-			req->interrupted = true;
+			req->interrupted = req->abandoned = true;
 			if (req->interrupt_func) {
 				call_func(shard, req);
 				pthread_mutex_lock(&shard->lock);
@@ -256,4 +256,15 @@ bool fuse_inflight_interrupted(struct fuse_inflight *table, const struct fuse_re
 	interrupted = req->interrupted;
 	pthread_mutex_unlock(&shard->lock);
 	return interrupted;
+}
+
+bool fuse_inflight_abandoned(struct fuse_inflight *table, const struct fuse_req *req)
+{
+	struct fuse_inflight_shard *shard = shard_of(table, req->unique);
+	bool abandoned;
+
+	pthread_mutex_lock(&shard->lock);
+	abandoned = req->abandoned;
+	pthread_mutex_unlock(&shard->lock);
+	return abandoned;
 }

@@ -80,6 +80,7 @@ static void begin(struct fuse_req *req)
 	req->interrupt_func = NULL;
 	req->interrupt_data = NULL;
 	req->interrupted = false;
+	req->abandoned = false;
 	req->interrupt_running = false;
 	req->finish_pending = false;
 	atomic_store(&req->state, FUSE_REQ_ACTIVE);

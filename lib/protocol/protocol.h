@@ -137,6 +137,8 @@ void fuse_inflight_open(struct fuse_inflight *table);
 void fuse_inflight_set_func(struct fuse_inflight *table, struct fuse_req *req,
 			    fuse_interrupt_func_t func, void *data);
 bool fuse_inflight_interrupted(struct fuse_inflight *table, const struct fuse_req *req);
+/* True if it was, but not by its caller. */
+bool fuse_inflight_abandoned(struct fuse_inflight *table, const struct fuse_req *req);
 int fuse_inflight_init(struct fuse_inflight *table);
 void fuse_inflight_destroy(struct fuse_inflight *table);
 

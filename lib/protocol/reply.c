@@ -154,6 +154,9 @@ int fuse_reply_err(fuse_req_t req, int err)
 			 err);
 		err = ERANGE;
 	}
+	/* The kernel would tell a caller who got no signal to restart, with an errno of its own. */
+	if (err == EINTR && fuse_inflight_abandoned(&req->protocol->inflight, req))
+		err = ENOTCONN;
 	return deliver(req, -err, NULL, 0);
 }
 

@@ -113,6 +113,7 @@ struct fuse_req {
 	fuse_interrupt_func_t interrupt_func;
 	void *interrupt_data;
 	bool interrupted;
+	bool abandoned;		    /* ...by the session's end, not by its caller */
 	bool interrupt_running;	    /* interrupt_func is being called... */
 	pthread_t interrupt_thread; /* ...by this thread */
 	bool finish_pending; /* answered meanwhile: whoever called interrupt_func finishes */
