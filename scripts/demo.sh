@@ -89,11 +89,10 @@ else:
     print("   transport: /dev/fuse, because:")
     for line in open(sys.argv[2]):
         print("     ", line.strip())
-print(f"   best: {stats['transport']}")
 PY
 
 say "comparing the tree with its source"
-diff -r "$work/disk/tree" "$work/mnt/tree"
+diff -r --no-dereference "$work/disk/tree" "$work/mnt/tree"
 cmp "$work/disk/data" "$work/mnt/data"
 printf '   %s files, all the same\n' "$(find "$work/mnt/tree" -type f | wc -l)"
 

@@ -39,12 +39,14 @@ static const char *const names[FIRST_FREE_INO] = {
 	[RETRIEVED] = ".retrieved",
 };
 
-/* What a special file showed when it was opened. */
 struct text {
+	struct text *next;
 	size_t size;
 	char data[];
 };
 
+/* What special files showed when they were opened, as long as they are. */
+static struct text *shown;
 static struct text *retrieved;
 static char cookie; /* its address is one */
 
@@ -109,10 +111,16 @@ void special_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	fi->fh = (uintptr_t)text;
 	fi->direct_io = 1;
 	fi->parallel_direct_writes = 1;
-	if (!text)
+	if (!text) {
 		fuse_reply_err(req, ENOMEM);
-	else if (fuse_reply_open(req, fi) != 0)
-		free(text);
+		return;
+	}
+	pthread_mutex_lock(&lock);
+	text->next = shown;
+	shown = text;
+	pthread_mutex_unlock(&lock);
+	if (fuse_reply_open(req, fi) != 0)
+		special_release(fi);
 }
 
 /* Out of a copy: once the reply has arrived, the file may be closed before this returns. */
@@ -132,7 +140,14 @@ void special_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info 
 
 void special_release(struct fuse_file_info *fi)
 {
-	free((void *)(uintptr_t)fi->fh);
+	struct text *text = (void *)(uintptr_t)fi->fh, **link = &shown;
+
+	pthread_mutex_lock(&lock);
+	while (*link != text)
+		link = &(*link)->next;
+	*link = text->next;
+	pthread_mutex_unlock(&lock);
+	free(text);
 }
 
 /* ---- Finding what a command means ---- */
@@ -576,4 +591,11 @@ void control_stop(void)
 	if (jobs.runs)
 		pthread_join(jobs.thread, NULL);
 	free(retrieved);
+	/* Of files that were just closed the kernel may not have had the time to say so. */
+	while (shown) {
+		struct text *next = shown->next;
+
+		free(shown);
+		shown = next;
+	}
 }
