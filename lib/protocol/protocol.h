@@ -25,7 +25,7 @@ struct fuse_inflight_shard {
 		int64_t expires; /* CLOCK_MONOTONIC, milliseconds */
 	} early[FUSE_INFLIGHT_EARLY];
 	unsigned early_count; /* slots in use; 0 makes the look-up free */
-	bool closed; /* requests are interrupted as they come */
+	bool closed;	      /* requests are interrupted as they come */
 } __attribute__((aligned(64)));
 
 struct fuse_inflight {
