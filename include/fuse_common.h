@@ -45,6 +45,21 @@ extern "C" {
 #endif
 
 /**
+ * What a filesystem says about zero-copy when it opens a file. Only where the session has it
+ * (-o io_uring_zero_copy, and a kernel that can); ignored elsewhere.
+ */
+enum fuse_zero_copy {
+	/** As the library sees fit. */
+	FUSE_ZERO_COPY_DEFAULT = 0,
+
+	/** Yes: its data lie in a descriptor that fuse_reply_read_fd() and the like can name. */
+	FUSE_ZERO_COPY_ASK = 1,
+
+	/** No: its data are computed, or have to be looked at. */
+	FUSE_ZERO_COPY_DECLINE = 2
+};
+
+/**
  * An open file or directory.
  *
  * The filesystem sets members in open(), opendir() and create(); later operations on the
@@ -100,7 +115,14 @@ struct fuse_file_info {
 	uint32_t kill_suidgid : 1;
 
 	/** Not in use. */
-	uint32_t padding : 22;
+	uint32_t padding : 20;
+
+	/**
+	 * Answer of open() and create(), a value of enum fuse_zero_copy: whether reads and
+	 * writes of this file shall be zero-copied. An addition of this library, at
+	 * this end of the word because libfuse takes its bits from the other.
+	 */
+	uint32_t zero_copy : 2;
 	uint32_t padding2 : 32;
 	uint32_t padding3 : 32;
 
@@ -266,6 +288,17 @@ struct fuse_loop_config_v1 {
 
 /** Requests may travel over io_uring. On if the mount options ask for it. Since 3.18. */
 #define FUSE_CAP_OVER_IO_URING (1UL << 31)
+
+/**
+ * An addition of this library: write_buf() copes with data that are in no memory, since they
+ * are still the client's. It does if it hands its buffer vector to fuse_buf_copy() or the request to
+ * fuse_reply_write_fd(), and gets at the bytes by fuse_req_get_payload() if at all; not if it
+ * looks at buf[].mem or buf[].fd itself. Without this flag, and for write(), the library
+ * fetches the data of a zero-copied request before it calls the handler.
+ *
+ * Offered when zero-copy was asked for and may come about. Off unless set.
+ */
+#define FUSE_CAP_ZERO_COPY_WRITE (1ULL << 62)
 
 /* Flags of ioctl(). */
 

@@ -1161,6 +1161,68 @@ int fuse_session_receive_buf(struct fuse_session *se, struct fuse_buf *buf);
  * nothing above. Since 3.18 of this library.
  */
 
+/** A piece of a file, a device, a pipe or a socket. */
+struct fuse_fd_range {
+	/** The descriptor. */
+	int fd;
+
+	/** Where the piece begins, in bytes; -1 for what has no positions, or to use its own. */
+	off_t off;
+
+	/** How long it is, in bytes. */
+	size_t size;
+};
+
+/**
+ * @return true if the request is a read or a write whose data can move between the client's
+ *         pages and a descriptor without being copied to this process
+ */
+bool fuse_req_is_zero_copy(fuse_req_t req);
+
+/**
+ * Answer a read() with what a descriptor holds. With zero-copy the kernel moves the data
+ * into the client's pages; without, the library reads them into the reply. Either way
+ * fewer bytes than asked for are a short read, an error of the descriptor is the
+ * reply's, and the filesystem need not know which way it went.
+ *
+ * The call returns at once and the data may move later: the descriptor has to stay open until the
+ * request is answered, which it is before release() of the file is called. Use
+ * fuse_reply_data() for one that is closed earlier.
+ *
+ * @param fd descriptor to read from
+ * @param off where to begin, in bytes; -1 as in struct fuse_fd_range
+ * @param size bytes to read, at most what read() was asked for
+ * @return 0, or a negative errno value if no reply could be sent; -EINVAL if the request
+ *         is no read or has been answered. The request is gone in any case.
+ */
+int fuse_reply_read_fd(fuse_req_t req, int fd, off_t off, size_t size);
+
+/**
+ * Carry out a write() to a descriptor, and answer with the number of bytes that it took.
+ * Otherwise as fuse_reply_read_fd(). Over /dev/fuse it has to be called before the
+ * handler returns, since the data are gone then.
+ *
+ * @param fd descriptor to write to
+ * @param off where to begin, in bytes; -1 as in struct fuse_fd_range
+ * @param size bytes to write, from the beginning of the request's data on
+ * @return as fuse_reply_read_fd(); -EINVAL also if the request has fewer bytes
+ */
+int fuse_reply_write_fd(fuse_req_t req, int fd, off_t off, size_t size);
+
+/**
+ * The same for data that lie in several places, as in a striped or a tiered store. With
+ * zero-copy all pieces move side by side. What follows a piece that came out short does not
+ * count, even if it was moved.
+ *
+ * @param ranges the pieces in the order of the file's data; not needed after the call
+ * @param count how many, at most 1024
+ */
+int fuse_reply_read_fdv(fuse_req_t req, const struct fuse_fd_range *ranges, size_t count);
+
+/** The counterpart of fuse_reply_read_fdv() for write(). */
+int fuse_reply_write_fdv(fuse_req_t req, const struct fuse_fd_range *ranges,
+			 size_t count);
+
 /** What went through a transport, or through one queue of it, since it was started. */
 struct fuse_transport_stats {
 	/** Requests received. */
@@ -1198,6 +1260,21 @@ struct fuse_transport_stats {
 
 	/** Requests that a queue's thread handed to a worker. */
 	uint64_t handed_over;
+
+	/** Zero-copied requests whose data and reply went to the kernel as one chain... */
+	uint64_t linked;
+
+	/** ...those of them that moved less than announced, and were replied to once more. */
+	uint64_t broken;
+
+	/** Zero-copied requests whose reply was sent after their data had been moved. */
+	uint64_t unlinked;
+
+	/**
+	 * Requests that the kernel had made ready for zero-copy, but whose data went through
+	 * this process's memory: the filesystem answered from there, or looked at them.
+	 */
+	uint64_t copied;
 };
 
 /** How a session is doing. */

@@ -38,7 +38,9 @@ int fuse_decode_interrupt(struct fuse_req *req, struct fuse_message *message)
 
 	if (req->protocol->conn.no_interrupt)
 		return -ENOSYS;
-	fuse_inflight_interrupt(&req->protocol->inflight, in->unique);
+	if (!fuse_inflight_interrupt(&req->protocol->inflight, in->unique) &&
+	    req->protocol->hooks->interrupted)
+		req->protocol->hooks->interrupted(req->protocol, in->unique);
 	fuse_reply_none(req);
 	return 0;
 }

@@ -139,6 +139,7 @@ static int call_read(struct fuse_req *req, const struct fuse_message *message, r
 		file.lock_owner = in->lock_owner;
 	if (!op)
 		return -ENOSYS;
+	req->data.size = in->size;
 	op(req, req->nodeid, in->size, (off_t)in->offset, &file);
 	return 0;
 }
@@ -159,17 +160,43 @@ int fuse_decode_readdirplus(struct fuse_req *req, struct fuse_message *message)
 }
 
 /* The first `size` bytes of the payload; they must be there. */
-static struct fuse_bufvec payload_vector(const struct fuse_message *message, size_t size)
+static struct fuse_buf payload_buf(const struct fuse_message *message, size_t size)
 {
-	struct fuse_bufvec vector = FUSE_BUFVEC_INIT(size);
+	struct fuse_buf buf = { .size = size, .fd = -1 };
 
 	if (message->payload_fd >= 0) {
-		vector.buf[0].flags = FUSE_BUF_IS_FD;
-		vector.buf[0].fd = message->payload_fd;
+		buf.flags = FUSE_BUF_IS_FD;
+		buf.fd = message->payload_fd;
 	} else {
-		vector.buf[0].mem = (void *)message->payload;
+		buf.mem = (void *)message->payload;
 	}
-	return vector;
+	return buf;
+}
+
+static int load_data(struct fuse_buf_loader *loader, void **memory)
+{
+	struct fuse_req *req =
+		(struct fuse_req *)((char *)loader - offsetof(struct fuse_req, loader));
+	int error = req->transport->load(req);
+
+	*memory = (void *)req->view.payload;
+	return error;
+}
+
+/* What the filesystem is given of a write. */
+static struct fuse_buf data_buf(struct fuse_req *req, const struct fuse_message *message,
+				size_t size)
+{
+	if (req->zero_copied && !req->loaded) {
+		req->loader.load = load_data;
+		return (struct fuse_buf){
+			.size = size,
+			.flags = FUSE_BUF_IS_FD | FUSE_BUF_NOT_LOADED,
+			.mem = &req->loader,
+			.fd = -1,
+		};
+	}
+	return payload_buf(message, size);
 }
 
 int fuse_decode_write(struct fuse_req *req, struct fuse_message *message)
@@ -187,8 +214,9 @@ int fuse_decode_write(struct fuse_req *req, struct fuse_message *message)
 		return FUSE_MALFORMED;
 	if (in->write_flags & FUSE_WRITE_LOCKOWNER)
 		file.lock_owner = in->lock_owner;
+	req->data = data_buf(req, message, in->size);
 	if (fuse_req_ops(req)->write_buf) {
-		struct fuse_bufvec data = payload_vector(message, in->size);
+		struct fuse_bufvec data = { .count = 1, .buf = { req->data } };
 
 		fuse_req_ops(req)->write_buf(req, req->nodeid, &data, offset, &file);
 	} else if (fuse_req_ops(req)->write) {
@@ -196,6 +224,7 @@ int fuse_decode_write(struct fuse_req *req, struct fuse_message *message)
 
 		if (res)
 			return res;
+		req->data = payload_buf(message, in->size);
 		fuse_req_ops(req)->write(req, req->nodeid, message->payload, in->size,
 					 offset, &file);
 	} else {
@@ -207,11 +236,11 @@ int fuse_decode_write(struct fuse_req *req, struct fuse_message *message)
 int fuse_decode_notify_reply(struct fuse_req *req, struct fuse_message *message)
 {
 	const struct fuse_notify_retrieve_in *in = (const void *)message->arg;
-	struct fuse_bufvec data;
+	struct fuse_bufvec data = { .count = 1 };
 
 	if (message->payload_size < in->size)
 		return FUSE_MALFORMED;
-	data = payload_vector(message, in->size);
+	data.buf[0] = payload_buf(message, in->size);
 	fuse_protocol_retrieved(req, in, &data);
 	return 0;
 }

@@ -160,7 +160,7 @@ static void call_func(struct fuse_inflight_shard *shard, struct fuse_req *req)
 		give_back(req);
 }
 
-void fuse_inflight_interrupt(struct fuse_inflight *table, uint64_t unique)
+bool fuse_inflight_interrupt(struct fuse_inflight *table, uint64_t unique)
 {
 	struct fuse_inflight_shard *shard = shard_of(table, unique);
 	struct fuse_req *req;
@@ -176,10 +176,11 @@ void fuse_inflight_interrupt(struct fuse_inflight *table, uint64_t unique)
 		req->interrupted = true;
 		if (req->interrupt_func) {
 			call_func(shard, req);
-			return;
+			return true;
 		}
 	}
 	pthread_mutex_unlock(&shard->lock);
+	return req;
 }
 
 static struct fuse_req *find_uninterrupted(const struct fuse_inflight_shard *shard)

@@ -43,6 +43,8 @@ struct fuse_protocol_hooks {
 	void (*destroy)(struct fuse_protocol *protocol);
 	/* The connection cannot go on (a send failed with an error that tells so). */
 	void (*failed)(struct fuse_protocol *protocol, int error);
+	/* A request is interrupted that has been answered, or has not come yet. May be NULL. */
+	void (*interrupted)(struct fuse_protocol *protocol, uint64_t unique);
 };
 
 struct fuse_retrieval; /* a notify_retrieve that awaits its data */
@@ -81,6 +83,7 @@ struct fuse_protocol {
 	 * least do not check whether it is large enough but crash when it is not.
 	 */
 	size_t retrieve_max;
+	_Atomic bool zero_copy; /* the transport can, so that opens ask for it */
 	_Atomic bool got_init;
 	_Atomic bool got_destroy;
 
@@ -99,6 +102,7 @@ void fuse_protocol_destroy(struct fuse_protocol *protocol);
 /* The handler functions that a transport is given. */
 void fuse_protocol_dispatch(struct fuse_req *req);
 bool fuse_protocol_may_wait(const struct fuse_req *req);
+bool fuse_protocol_wants_data(const struct fuse_req *req);
 
 /* The name of an opcode for logs: "LOOKUP"; "???" if it is not known. */
 const char *fuse_opcode_name(uint32_t opcode);
@@ -122,8 +126,8 @@ bool fuse_inflight_add(struct fuse_inflight *table, struct fuse_req *req);
  * calling its interrupt function.
  */
 void fuse_inflight_finish(struct fuse_inflight *table, struct fuse_req *req);
-/* FUSE_INTERRUPT for the request `unique`. */
-void fuse_inflight_interrupt(struct fuse_inflight *table, uint64_t unique);
+/* FUSE_INTERRUPT for the request `unique`. Returns false if it is not in flight. */
+bool fuse_inflight_interrupt(struct fuse_inflight *table, uint64_t unique);
 /*
  * Interrupts every request in flight, and each that is added from now on until the table is
  * opened again: nobody will wait for them.

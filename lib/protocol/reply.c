@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "protocol/opcode.h"
+#include "protocol/reply.h"
 #include "support/tsan.h"
 
 /* A reply with an error of this or more is refused, and its caller would wait for ever. */
@@ -19,7 +20,7 @@
 /* A transport puts its header before the payload and hands both to writev(2). */
 #define MAX_PIECES (IOV_MAX - 1)
 
-static bool claim(struct fuse_req *req)
+bool fuse_reply_claim(struct fuse_req *req)
 {
 	int expected = FUSE_REQ_ACTIVE;
 
@@ -128,6 +129,11 @@ static int deliver(struct fuse_req *req, int error, const struct iovec *iov, int
 	return refused ? refused : res;
 }
 
+int fuse_reply_deliver_error(struct fuse_req *req, int error)
+{
+	return deliver(req, error, NULL, 0);
+}
+
 static int deliver_one(struct fuse_req *req, const void *payload, size_t size)
 {
 	struct iovec iov = { .iov_base = (void *)payload, .iov_len = size };
@@ -146,7 +152,7 @@ static void *place(struct fuse_req *req, void *local, size_t size)
 
 int fuse_reply_err(fuse_req_t req, int err)
 {
-	if (!claim(req))
+	if (!fuse_reply_claim(req))
 		return -EINVAL;
 	if (err < 0 || err >= FIRST_KERNEL_ERROR) {
 		fuse_log(FUSE_LOG_ERR, "fuse: #%llu %s: %d is no errno\n",
@@ -162,7 +168,7 @@ int fuse_reply_err(fuse_req_t req, int err)
 
 void fuse_reply_none(fuse_req_t req)
 {
-	if (!claim(req))
+	if (!fuse_reply_claim(req))
 		return;
 	if (is_awaited(req, 0))
 		fuse_log(FUSE_LOG_ERR, "fuse: #%llu %s has to be answered\n",
@@ -175,7 +181,7 @@ int fuse_protocol_reply_init(struct fuse_req *req, const struct fuse_init_out *o
 	uint32_t minor = req->protocol->conn.proto_minor;
 	size_t size = sizeof(*out);
 
-	if (!claim(req))
+	if (!fuse_reply_claim(req))
 		return -EINVAL;
 	if (minor < 5)
 		size = FUSE_COMPAT_INIT_OUT_SIZE;
@@ -184,7 +190,15 @@ int fuse_protocol_reply_init(struct fuse_req *req, const struct fuse_init_out *o
 	return deliver_one(req, out, size);
 }
 
-static void encode_open(struct fuse_open_out *out, const struct fuse_file_info *fi)
+/* Where it would not come about, the kernel is not asked. */
+static bool wants_zero_copy(const struct fuse_req *req, const struct fuse_file_info *fi)
+{
+	return atomic_load_explicit(&req->protocol->zero_copy, memory_order_relaxed) &&
+	       fi->zero_copy != FUSE_ZERO_COPY_DECLINE && fi->backing_id <= 0;
+}
+
+static void encode_open(const struct fuse_req *req, struct fuse_open_out *out,
+			const struct fuse_file_info *fi)
 {
 	out->fh = fi->fh;
 	if (fi->direct_io)
@@ -199,6 +213,8 @@ static void encode_open(struct fuse_open_out *out, const struct fuse_file_info *
 		out->open_flags |= FOPEN_NOFLUSH;
 	if (fi->parallel_direct_writes)
 		out->open_flags |= FOPEN_PARALLEL_DIRECT_WRITES;
+	if (wants_zero_copy(req, fi))
+		out->open_flags |= FOPEN_IO_URING_ZERO_COPY;
 	if (fi->backing_id > 0) {
 		out->open_flags |= FOPEN_PASSTHROUGH;
 		out->backing_id = fi->backing_id;
@@ -209,10 +225,10 @@ int fuse_reply_open(fuse_req_t req, const struct fuse_file_info *fi)
 {
 	struct fuse_open_out local, *out;
 
-	if (!claim(req))
+	if (!fuse_reply_claim(req))
 		return -EINVAL;
 	out = place(req, &local, sizeof(local));
-	encode_open(out, fi);
+	encode_open(req, out, fi);
 	return deliver_one(req, out, sizeof(*out));
 }
 
@@ -220,7 +236,7 @@ int fuse_reply_entry(fuse_req_t req, const struct fuse_entry_param *e)
 {
 	struct fuse_entry_out local, *out;
 
-	if (!claim(req))
+	if (!fuse_reply_claim(req))
 		return -EINVAL;
 	out = place(req, &local, sizeof(local));
 	fuse_entry_from_param(out, e);
@@ -235,11 +251,11 @@ int fuse_reply_create(fuse_req_t req, const struct fuse_entry_param *e,
 		struct fuse_open_out open;
 	} local, *out;
 
-	if (!claim(req))
+	if (!fuse_reply_claim(req))
 		return -EINVAL;
 	out = place(req, &local, sizeof(local));
 	fuse_entry_from_param(&out->entry, e);
-	encode_open(&out->open, fi);
+	encode_open(req, &out->open, fi);
 	return deliver_one(req, out, sizeof(*out));
 }
 
@@ -247,7 +263,7 @@ int fuse_reply_attr(fuse_req_t req, const struct stat *attr, double attr_timeout
 {
 	struct fuse_attr_out local, *out;
 
-	if (!claim(req))
+	if (!fuse_reply_claim(req))
 		return -EINVAL;
 	out = place(req, &local, sizeof(local));
 	fuse_timeout_split(attr_timeout, &out->attr_valid, &out->attr_valid_nsec);
@@ -259,7 +275,7 @@ int fuse_reply_statx(fuse_req_t req, int flags, struct statx *statx, double attr
 {
 	struct fuse_statx_out local, *out;
 
-	if (!claim(req))
+	if (!fuse_reply_claim(req))
 		return -EINVAL;
 	out = place(req, &local, sizeof(local));
 	out->flags = (uint32_t)flags;
@@ -272,7 +288,7 @@ int fuse_reply_statfs(fuse_req_t req, const struct statvfs *stbuf)
 {
 	struct fuse_statfs_out local, *out;
 
-	if (!claim(req))
+	if (!fuse_reply_claim(req))
 		return -EINVAL;
 	out = place(req, &local, sizeof(local));
 	out->st.blocks = stbuf->f_blocks;
@@ -291,7 +307,7 @@ int fuse_reply_readlink(fuse_req_t req, const char *link)
 	return fuse_reply_buf(req, link, strlen(link));
 }
 
-int fuse_reply_write(fuse_req_t req, size_t count)
+int fuse_reply_deliver_written(struct fuse_req *req, size_t count)
 {
 	union {
 		struct fuse_write_out narrow;
@@ -299,8 +315,6 @@ int fuse_reply_write(fuse_req_t req, size_t count)
 	} local, *out;
 
 	_Static_assert(sizeof(local.narrow) == sizeof(local.wide), "one size for both");
-	if (!claim(req))
-		return -EINVAL;
 	out = place(req, &local, sizeof(local));
 	if (req->opcode == FUSE_COPY_FILE_RANGE_64)
 		out->wide.bytes_copied = count;
@@ -309,6 +323,13 @@ int fuse_reply_write(fuse_req_t req, size_t count)
 	if (req->opcode == FUSE_WRITE)
 		fuse_count(&req->counters->bytes_written, count);
 	return deliver_one(req, out, sizeof(*out));
+}
+
+int fuse_reply_write(fuse_req_t req, size_t count)
+{
+	if (!fuse_reply_claim(req))
+		return -EINVAL;
+	return fuse_reply_deliver_written(req, count);
 }
 
 int fuse_reply_buf(fuse_req_t req, const char *buf, size_t size)
@@ -320,29 +341,45 @@ int fuse_reply_buf(fuse_req_t req, const char *buf, size_t size)
 
 int fuse_reply_iov(fuse_req_t req, const struct iovec *iov, int count)
 {
-	if (!claim(req))
+	if (!fuse_reply_claim(req))
 		return -EINVAL;
 	return deliver(req, 0, iov, count);
 }
 
-int fuse_reply_data(fuse_req_t req, struct fuse_bufvec *bufv,
-		    enum fuse_buf_copy_flags flags)
+int fuse_reply_deliver_data(struct fuse_req *req, struct fuse_bufvec *data,
+			    enum fuse_buf_copy_flags flags)
 {
-	size_t size = fuse_buf_size(bufv);
+	size_t size = fuse_buf_size(data);
 	size_t sent = 0;
 	int res;
 
-	if (!claim(req))
-		return -EINVAL;
 	if (size > payload_limit(req) || !is_awaited(req, 0)) {
 		struct iovec iov = { .iov_base = NULL, .iov_len = size };
 
 		return deliver(req, 0, &iov, 1); /* which refuses it, or drops it */
 	}
-	res = req->transport->reply_data(req, bufv, flags, &sent);
+	res = req->transport->reply_data(req, data, flags, &sent);
 	log_reply(req, res, sent);
 	if (!res && req->opcode == FUSE_READ)
 		fuse_count(&req->counters->bytes_read, sent);
+	note_failure(req, res);
+	finish(req);
+	return res;
+}
+
+int fuse_reply_data(fuse_req_t req, struct fuse_bufvec *bufv,
+		    enum fuse_buf_copy_flags flags)
+{
+	if (!fuse_reply_claim(req))
+		return -EINVAL;
+	return fuse_reply_deliver_data(req, bufv, flags);
+}
+
+int fuse_reply_deliver_ranges(struct fuse_req *req, const struct fuse_fd_range *ranges,
+			      size_t count)
+{
+	int res = req->transport->reply_ranges(req, ranges, count);
+
 	note_failure(req, res);
 	finish(req);
 	return res;
@@ -352,7 +389,7 @@ int fuse_reply_xattr(fuse_req_t req, size_t count)
 {
 	struct fuse_getxattr_out local, *out;
 
-	if (!claim(req))
+	if (!fuse_reply_claim(req))
 		return -EINVAL;
 	out = place(req, &local, sizeof(local));
 	out->size = (uint32_t)count;
@@ -363,7 +400,7 @@ int fuse_reply_lock(fuse_req_t req, const struct flock *lock)
 {
 	struct fuse_lk_out local, *out;
 
-	if (!claim(req))
+	if (!fuse_reply_claim(req))
 		return -EINVAL;
 	out = place(req, &local, sizeof(local));
 	out->lk.type = (uint32_t)lock->l_type;
@@ -380,7 +417,7 @@ int fuse_reply_bmap(fuse_req_t req, uint64_t idx)
 {
 	struct fuse_bmap_out local, *out;
 
-	if (!claim(req))
+	if (!fuse_reply_claim(req))
 		return -EINVAL;
 	out = place(req, &local, sizeof(local));
 	out->block = idx;
@@ -391,7 +428,7 @@ int fuse_reply_poll(fuse_req_t req, unsigned revents)
 {
 	struct fuse_poll_out local, *out;
 
-	if (!claim(req))
+	if (!fuse_reply_claim(req))
 		return -EINVAL;
 	out = place(req, &local, sizeof(local));
 	out->revents = revents;
@@ -402,7 +439,7 @@ int fuse_reply_lseek(fuse_req_t req, off_t off)
 {
 	struct fuse_lseek_out local, *out;
 
-	if (!claim(req))
+	if (!fuse_reply_claim(req))
 		return -EINVAL;
 	out = place(req, &local, sizeof(local));
 	out->offset = (uint64_t)off;
@@ -423,7 +460,7 @@ int fuse_reply_ioctl_iov(fuse_req_t req, int result, const struct iovec *iov, in
 	struct iovec few[8], *all = few;
 	int res;
 
-	if (!claim(req))
+	if (!fuse_reply_claim(req))
 		return -EINVAL;
 	if (count < 0 || count >= MAX_PIECES)
 		return deliver(req, 0, NULL, -1);
@@ -461,7 +498,7 @@ int fuse_reply_ioctl_retry(fuse_req_t req, const struct iovec *in_iov, size_t in
 	} out;
 	struct fuse_ioctl_iovec *end;
 
-	if (!claim(req))
+	if (!fuse_reply_claim(req))
 		return -EINVAL;
 	if (in_count > FUSE_IOCTL_MAX_IOV || out_count > FUSE_IOCTL_MAX_IOV - in_count) {
 		deliver(req, -EIO, NULL, 0);

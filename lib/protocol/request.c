@@ -76,10 +76,21 @@ bool fuse_req_is_uring(fuse_req_t req)
 	return req->transport->is_uring;
 }
 
+bool fuse_req_is_zero_copy(fuse_req_t req)
+{
+	return req->zero_copied;
+}
+
 int fuse_req_get_payload(fuse_req_t req, char **payload, size_t *payload_sz, void **mr)
 {
 	if (!req->transport->is_uring || !req->reply_room || !payload || !payload_sz)
 		return -EINVAL;
+	if (req->zero_copied && req->opcode == FUSE_WRITE) {
+		int res = req->transport->load(req);
+
+		if (res)
+			return res;
+	}
 	*payload = req->reply_room;
 	*payload_sz = req->reply_room_size;
 	if (mr)

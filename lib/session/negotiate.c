@@ -131,6 +131,9 @@ static uint64_t capabilities(const struct fuse_session *se, const struct fuse_in
 		capable |= FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE;
 	if (!se->has_io || se->io.splice_receive)
 		capable |= FUSE_CAP_SPLICE_READ;
+	/* It concerns nobody but the library, and only where data can stay with their clients. */
+	if (se->options.zero_copy && (offered & FUSE_HAS_IO_URING_BUFPOOL))
+		capable |= FUSE_CAP_ZERO_COPY_WRITE;
 	return capable;
 }
 

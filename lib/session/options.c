@@ -20,8 +20,13 @@
 #define POLL_US_DEFAULT 50
 #define POLL_US_MAX	1000000
 
+/* Payload buffers of a queue, where the kernel shares them out. */
+#define BUFS_MAX 65535
+
 enum key {
 	KEY_QUEUE_DEPTH,
+	KEY_POOL,
+	KEY_BUFS,
 	KEY_POLL_US,
 	KEY_STATS,
 };
@@ -38,6 +43,11 @@ static const struct fuse_opt table[] = {
 	FLAG("io_uring", io_uring),
 	FLAG("io_uring_strict", io_uring),
 	FLAG("io_uring_strict", io_uring_strict),
+	FLAG("io_uring_zero_copy", io_uring),
+	FLAG("io_uring_zero_copy", zero_copy),
+	FLAG("io_uring_unlinked", unlinked),
+	FUSE_OPT_KEY("io_uring_pool=", KEY_POOL),
+	FUSE_OPT_KEY("io_uring_bufs=", KEY_BUFS),
 	FUSE_OPT_KEY("io_uring_q_depth=", KEY_QUEUE_DEPTH),
 	FUSE_OPT_KEY("io_uring_poll_us=", KEY_POLL_US),
 	FUSE_OPT_KEY("stats=", KEY_STATS),
@@ -75,6 +85,24 @@ static int set_stats_path(struct fuse_session_options *options, const char *path
 	return options->stats_path ? 0 : -1;
 }
 
+static int set_pool(struct fuse_session_options *options, const char *kind)
+{
+	if (!strcmp(kind, "none")) {
+		options->pool = FUSE_URING_POOL_NONE;
+	} else if (!strcmp(kind, "plain")) {
+		options->pool = FUSE_URING_POOL_PLAIN;
+	} else if (!strcmp(kind, "registered")) {
+		options->pool = FUSE_URING_POOL_REGISTERED;
+	} else {
+		fuse_log(FUSE_LOG_ERR,
+			 "fuse: option io_uring_pool: '%s' is none of plain, "
+			 "registered and none\n",
+			 kind);
+		return -1;
+	}
+	return 0;
+}
+
 static int take_option(void *data, const char *arg, int key, struct fuse_args *rest)
 {
 	struct fuse_session_options *options = data;
@@ -85,6 +113,11 @@ static int take_option(void *data, const char *arg, int key, struct fuse_args *r
 	case KEY_QUEUE_DEPTH:
 		return fuse_option_number("io_uring_q_depth", value + 1, 1,
 					  QUEUE_DEPTH_MAX, &options->queue_depth);
+	case KEY_POOL:
+		return set_pool(options, value + 1);
+	case KEY_BUFS:
+		return fuse_option_number("io_uring_bufs", value + 1, 1, BUFS_MAX,
+					  &options->bufs);
 	case KEY_POLL_US:
 		return fuse_option_number("io_uring_poll_us", value + 1, 0, POLL_US_MAX,
 					  &options->poll_us);
@@ -100,7 +133,16 @@ int fuse_session_options_parse(struct fuse_session_options *options,
 {
 	options->queue_depth = QUEUE_DEPTH_DEFAULT;
 	options->poll_us = POLL_US_DEFAULT;
-	return fuse_opt_parse(args, options, table, take_option);
+	if (fuse_opt_parse(args, options, table, take_option) < 0)
+		return -1;
+	if (options->zero_copy && options->pool == FUSE_URING_POOL_NONE) {
+		fuse_log(
+			FUSE_LOG_ERR,
+			"fuse: option io_uring_pool: zero-copy is not to be had without a "
+			"pool\n");
+		return -1;
+	}
+	return 0;
 }
 
 void fuse_session_options_free(struct fuse_session_options *options)
@@ -115,7 +157,16 @@ void fuse_session_options_help(void)
 	       "    -o io_uring_q_depth=N  requests per queue, 1 to %u (%u)\n"
 	       "    -o io_uring_poll_us=N  microseconds of polling before a queue sleeps, "
 	       "0 to %u (%u)\n"
-	       "    -o io_uring_strict     fail rather than do without io_uring\n"
+	       "    -o io_uring_strict     fail rather than do without io_uring, or what else "
+	       "was asked for\n"
+	       "    -o io_uring_zero_copy  data of reads and writes go past the server (implies "
+	       "io_uring)\n"
+	       "    -o io_uring_unlinked   ...and are waited for before the reply is sent\n"
+	       "    -o io_uring_pool=KIND  payload buffers are 'registered', i.e. pinned, "
+	       "'plain', or in 'none' (plain)\n"
+	       "    -o io_uring_bufs=N     payload buffers per queue, 1 to %u (one for each "
+	       "request)\n"
 	       "    -o stats=PATH          write statistics to a file, once a second\n",
-	       QUEUE_DEPTH_MAX, QUEUE_DEPTH_DEFAULT, POLL_US_MAX, POLL_US_DEFAULT);
+	       QUEUE_DEPTH_MAX, QUEUE_DEPTH_DEFAULT, POLL_US_MAX, POLL_US_DEFAULT,
+	       BUFS_MAX);
 }

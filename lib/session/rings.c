@@ -53,6 +53,11 @@ static struct fuse_uring *make(struct fuse_session *se, struct fuse_uring_reason
 	config->fd = se->fd;
 	config->queue_depth = se->options.queue_depth;
 	config->poll_us = se->options.poll_us;
+	config->zero_copy = se->options.zero_copy;
+	config->unlinked = se->options.unlinked;
+	config->pool = se->options.pool;
+	config->bufs = se->options.bufs;
+	config->strict = se->options.io_uring_strict;
 	config->max_workers = se->max_workers;
 	config->payload_max = se->protocol.payload_max;
 	config->debug = se->protocol.debug;
@@ -95,6 +100,8 @@ static int start(struct fuse_session *se)
 	int error;
 
 	atomic_store(&se->on_rings, true);
+	/* Before the first open can arrive. Where it does not come about, the kernel ignores it. */
+	atomic_store(&se->protocol.zero_copy, fuse_uring_zero_copy(se->uring));
 	error = fuse_uring_start(se->uring, &why);
 	if (error) {
 		fuse_rings_step_down(se, why.text);
@@ -102,8 +109,11 @@ static int start(struct fuse_session *se)
 		replace(se, NULL);
 		return error;
 	}
-	fuse_log(FUSE_LOG_INFO, "fuse: using io_uring (%s), %u queues\n",
-		 fuse_uring_dialect(se->uring), fuse_uring_queues(se->uring));
+	atomic_store(&se->protocol.zero_copy, fuse_uring_zero_copy(se->uring));
+	fuse_log(FUSE_LOG_INFO, "fuse: using io_uring (%s%s), %u queues\n",
+		 fuse_uring_dialect(se->uring),
+		 fuse_uring_zero_copy(se->uring) ? ", zero-copy" : "",
+		 fuse_uring_queues(se->uring));
 	return 0;
 }
 
@@ -150,6 +160,14 @@ void fuse_rings_stop(struct fuse_session *se)
 		return;
 	fuse_uring_stop(se->uring);
 	atomic_store(&se->on_rings, false);
+}
+
+void fuse_rings_interrupt(struct fuse_session *se, uint64_t unique)
+{
+	pthread_mutex_lock(&se->transport_lock);
+	if (se->uring && se->uring_runs)
+		fuse_uring_interrupt(se->uring, unique);
+	pthread_mutex_unlock(&se->transport_lock);
 }
 
 void fuse_rings_free(struct fuse_session *se)

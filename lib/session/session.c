@@ -55,10 +55,16 @@ static void on_failed(struct fuse_protocol *protocol, int error)
 		fuse_session_fail(session_of(protocol), error);
 }
 
+static void on_interrupted(struct fuse_protocol *protocol, uint64_t unique)
+{
+	fuse_rings_interrupt(session_of(protocol), unique);
+}
+
 static const struct fuse_protocol_hooks hooks = {
 	.init = fuse_session_negotiate,
 	.destroy = on_destroy,
 	.failed = on_failed,
+	.interrupted = on_interrupted,
 };
 
 /*
@@ -224,6 +230,7 @@ static int make_dev(struct fuse_session *se)
 			.protocol = &se->protocol,
 			.dispatch = dispatch,
 			.may_wait = fuse_protocol_may_wait,
+			.wants_data = fuse_protocol_wants_data,
 		},
 	};
 	struct fuse_dev *dev = fuse_dev_new(&config);
@@ -259,7 +266,7 @@ static bool strict_rings_possible(const struct fuse_session *se)
 
 	if (!se->options.io_uring_strict)
 		return true;
-	if (fuse_uring_available(se->options.queue_depth, &why))
+	if (fuse_uring_available(se->options.queue_depth, se->options.zero_copy, &why))
 		return true;
 	fuse_log(FUSE_LOG_ERR, "fuse: io_uring_strict: %s\n", why.text);
 	return false;

@@ -40,6 +40,10 @@ struct fuse_session_options {
 	int debug;
 	int io_uring;
 	int io_uring_strict;
+	int zero_copy;
+	int unlinked;
+	enum fuse_uring_pool pool;
+	unsigned bufs; /* 0: as many as entries */
 	unsigned queue_depth;
 	unsigned poll_us;
 	char *stats_path; /* NULL: no statistics file */
@@ -117,6 +121,8 @@ void fuse_rings_start(struct fuse_session *se);
 void fuse_rings_restart(struct fuse_session *se);
 /* No handler runs in a thread of theirs after this. Not to be called by a handler. */
 void fuse_rings_stop(struct fuse_session *se);
+/* For a request that is not in flight: its data may be under way. */
+void fuse_rings_interrupt(struct fuse_session *se, uint64_t unique);
 void fuse_rings_free(struct fuse_session *se);
 
 /* negotiate.c: the hook of protocol/ */

@@ -38,10 +38,22 @@ struct fuse_stats_file {
 
 /* In the order of struct fuse_transport_stats. */
 static const char *const counter_names[] = {
-	"requests",	     "replies",	      "errors",
-	"bytes_read",	     "bytes_written", "zero_copied_requests",
-	"zero_copied_bytes", "enters",	      "commits",
-	"polls_hit",	     "polls_missed",  "handed_over",
+	"requests",
+	"replies",
+	"errors",
+	"bytes_read",
+	"bytes_written",
+	"zero_copied_requests",
+	"zero_copied_bytes",
+	"enters",
+	"commits",
+	"polls_hit",
+	"polls_missed",
+	"handed_over",
+	"linked",
+	"broken",
+	"unlinked",
+	"copied",
 };
 
 #define COUNTERS (sizeof(counter_names) / sizeof(counter_names[0]))

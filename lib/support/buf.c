@@ -278,13 +278,35 @@ static ssize_t copy_piece(struct side dst, struct side src, size_t len,
 	return (ssize_t)len;
 }
 
+/* From here on the vector holds memory, for whoever uses it next, too. */
+static int load(struct fuse_bufvec *bufv)
+{
+	for (size_t i = bufv->idx; i < bufv->count; i++) {
+		struct fuse_buf *buf = &bufv->buf[i];
+		struct fuse_buf_loader *loader = buf->mem;
+		int error;
+
+		if (!(buf->flags & FUSE_BUF_NOT_LOADED))
+			continue;
+		error = loader->load(loader, &buf->mem);
+		if (error)
+			return error;
+		buf->flags &= ~(FUSE_BUF_NOT_LOADED | FUSE_BUF_IS_FD);
+	}
+	return 0;
+}
+
 ssize_t fuse_buf_copy(struct fuse_bufvec *dst, struct fuse_bufvec *src,
 		      enum fuse_buf_copy_flags flags)
 {
 	size_t copied = 0;
+	int error;
 
 	if (dst == src)
 		return (ssize_t)fuse_buf_size(dst);
+	error = load(src);
+	if (error)
+		return error;
 
 	for (;;) {
 		size_t space, data, len;

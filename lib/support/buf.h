@@ -12,6 +12,18 @@
 #include "fuse_lowlevel.h"
 
 /*
+ * A buffer flag that is not in the public interface: the bytes are in no memory yet, and `mem`
+ * points to the loader that brings them there. It comes with FUSE_BUF_IS_FD, so that
+ * whoever takes the buffer for one in memory meets a descriptor of -1 instead.
+ */
+#define FUSE_BUF_NOT_LOADED ((enum fuse_buf_flags)(1 << 30))
+
+struct fuse_buf_loader {
+	/* Sets *memory to where the bytes are now. Returns 0 or a negative errno. */
+	int (*load)(struct fuse_buf_loader *loader, void **memory);
+};
+
+/*
  * The first buffer from the place on that has bytes left; NULL at the end. The place
  * moves there, so that bufv->off is the offset in it, and *left is set to what it has.
  */

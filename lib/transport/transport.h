@@ -21,6 +21,7 @@
 
 #include "fuse_kernel.h"
 #include "fuse_lowlevel.h"
+#include "support/buf.h"
 
 struct fuse_protocol;
 struct fuse_req;
@@ -44,6 +45,10 @@ struct fuse_counters {
 	_Atomic uint64_t polls_hit; /* a poll ended because something arrived */
 	_Atomic uint64_t polls_missed;
 	_Atomic uint64_t handed_over; /* requests given to a worker */
+	_Atomic uint64_t linked;      /* zero-copied, data and commit as one chain... */
+	_Atomic uint64_t broken;      /* ...that broke: committed once more */
+	_Atomic uint64_t unlinked;    /* zero-copied, committed afterwards */
+	_Atomic uint64_t copied;      /* zero-copied for the kernel, but not by us */
 };
 
 static inline void fuse_count(_Atomic uint64_t *counter, uint64_t by)
@@ -96,13 +101,22 @@ struct fuse_req {
 	 */
 	void *reply_room;
 	size_t reply_room_size;
+	/*
+	 * A read or a write whose data stay with the client: view.payload_size counts a
+	 * write's, but they are at view.payload only after ops->load(), and a read's are
+	 * best answered by ops->reply_ranges().
+	 */
+	bool zero_copied;
+	bool loaded;
 
 	/* Owned by protocol/ from dispatch to finish. */
 	uint64_t unique;
 	uint64_t nodeid;
 	uint32_t opcode;
 	struct fuse_ctx ctx;
-	_Atomic int state; /* enum fuse_req_state */
+	struct fuse_buf data;	       /* a write's, as its handler was given them */
+	struct fuse_buf_loader loader; /* what they may point to */
+	_Atomic int state;	       /* enum fuse_req_state */
 
 	/*
 	 * Interruption, guarded by the lock of the table of requests in flight
@@ -139,6 +153,21 @@ struct fuse_transport_ops {
 			  enum fuse_buf_copy_flags flags, size_t *sent);
 
 	/*
+	 * For zero-copied requests only. Moves the data between the client and the ranges,
+	 * once the request is finished, and replies with what came of it. Counts
+	 * bytes read and written, when they are known. Returns 0, or a negative errno after
+	 * replying with an error.
+	 */
+	int (*reply_ranges)(struct fuse_req *req, const struct fuse_fd_range *ranges,
+			    size_t count);
+
+	/*
+	 * For zero-copied writes only. Brings the data to view.payload and waits for it.
+	 * Returns 0 or a negative errno. Does nothing the second time.
+	 */
+	int (*load)(struct fuse_req *req);
+
+	/*
 	 * Gives the request back to the transport, whether a reply was sent or not. The
 	 * caller may not touch it afterwards. A ring commits its entry here.
 	 */
@@ -163,6 +192,9 @@ struct fuse_transport_handler {
 	 * it must not hold up the requests behind it. Called before dispatch.
 	 */
 	bool (*may_wait)(const struct fuse_req *req);
+
+	/* True if a zero-copied write has to be loaded before dispatch. May be NULL: it has. */
+	bool (*wants_data)(const struct fuse_req *req);
 };
 
 #endif

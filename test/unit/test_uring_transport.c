@@ -1142,10 +1142,10 @@ static void case_bad_config(void)
 	config.payload_max = PAYLOAD;
 	config.queue_depth = 0;
 	refuse("queue depth of 0");
-	CHECK(!fuse_uring_available(0, &why));
+	CHECK(!fuse_uring_available(0, false, &why));
 	config.queue_depth = FUSE_URING_MAX_DEPTH + 1;
 	refuse("queue depth of 4097");
-	CHECK(!fuse_uring_available(UINT32_MAX, &why));
+	CHECK(!fuse_uring_available(UINT32_MAX, false, &why));
 	config.queue_depth = 8;
 	config.payload_max = 4096;
 	refuse("payload of 4096");
@@ -1154,7 +1154,7 @@ static void case_bad_config(void)
 	config.payload_max = PAYLOAD;
 	config.kernel_flags = 0;
 	refuse("does not offer");
-	CHECK(fuse_uring_available(8, &why));
+	CHECK(fuse_uring_available(8, false, &why));
 }
 
 static void with_cpus(const char *file, const char *list, unsigned queues)
@@ -1427,7 +1427,7 @@ int main(int argc, char **argv)
 	if (argc > 7 && strcmp(argv[1], "client") == 0)
 		return client(argv + 2);
 	set_defaults();
-	if (geteuid() != 0 || !fuse_uring_available(8, &why)) {
+	if (geteuid() != 0 || !fuse_uring_available(8, false, &why)) {
 		fprintf(stderr, "skipped: %s\n", geteuid() ? "not root" : why.text);
 		return 77;
 	}

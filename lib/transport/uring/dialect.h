@@ -20,6 +20,18 @@ struct fuse_uring_dialect {
 
 	unsigned variant; /* the dialect's own */
 
+	/* The kernel shares payload buffers out among the entries. */
+	bool pooled;
+
+	/* The kernel leaves data with their clients where it was asked to. */
+	bool zero_copy;
+
+	/*
+	 * What to go on with, in the same memory, when the kernel refuses set-up for lack of
+	 * a privilege. NULL: nothing.
+	 */
+	const struct fuse_uring_dialect *unprivileged;
+
 	/*
 	 * Bytes from one entry's header slot to the next: a multiple of a cache line where
 	 * the format leaves the choice, for neighbours are used by different threads.
@@ -32,6 +44,12 @@ struct fuse_uring_dialect {
 	 * pins the pool or shares it out itself: such memory cannot be given back.
 	 */
 	bool has_spare_entries;
+
+	/*
+	 * Whether this rung has what was asked for, the options that are about ways to do
+	 * the same included. NULL: nothing was.
+	 */
+	bool (*suits)(const struct fuse_uring_config *config);
 
 	/* False with *why filled in if the kernel did not offer what the dialect needs. */
 	bool (*probe)(uint64_t kernel_flags, struct fuse_uring_reason *why);
@@ -68,5 +86,14 @@ struct fuse_uring_dialect {
 
 /* A: one payload buffer per entry. Linux 6.14. */
 extern const struct fuse_uring_dialect fuse_uring_per_entry;
+
+/* False with *why filled in if this process lacks what the kernel demands for zero-copy. */
+bool fuse_uring_may_zero_copy(struct fuse_uring_reason *why);
+
+/* C: buffer pools. Linux 7.3. */
+extern const struct fuse_uring_dialect fuse_uring_bufpool;
+extern const struct fuse_uring_dialect fuse_uring_bufpool_registered;
+extern const struct fuse_uring_dialect fuse_uring_bufpool_zero_copy;
+extern const struct fuse_uring_dialect fuse_uring_bufpool_zero_copy_registered;
 
 #endif

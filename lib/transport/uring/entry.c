@@ -49,7 +49,9 @@ void fuse_uring_entry_register(struct fuse_uring_entry *entry)
 {
 	struct io_uring_sqe *sqe;
 	struct fuse_uring_cmd_req *command =
-		fuse_uring_command(entry, FUSE_IO_URING_CMD_REGISTER, &sqe);
+		fuse_uring_command(entry->queue, FUSE_IO_URING_CMD_REGISTER,
+				   FUSE_USER_DATA(FUSE_SUBJECT_COMMAND, entry->id, 0),
+				   &sqe);
 
 	if (!command)
 		return;
@@ -57,11 +59,13 @@ void fuse_uring_entry_register(struct fuse_uring_entry *entry)
 	give_to_kernel(entry, FUSE_ENTRY_REGISTERED);
 }
 
-static void commit(struct fuse_uring_entry *entry)
+void fuse_uring_entry_commit(struct fuse_uring_entry *entry)
 {
 	struct io_uring_sqe *sqe;
 	struct fuse_uring_cmd_req *command =
-		fuse_uring_command(entry, FUSE_IO_URING_CMD_COMMIT_AND_FETCH, &sqe);
+		fuse_uring_command(entry->queue, FUSE_IO_URING_CMD_COMMIT_AND_FETCH,
+				   FUSE_USER_DATA(FUSE_SUBJECT_COMMAND, entry->id, 0),
+				   &sqe);
 
 	if (!command)
 		return;
@@ -76,8 +80,12 @@ void fuse_uring_entry_settle(struct fuse_uring_entry *entry)
 
 	queue->held--;
 	entry->state = FUSE_ENTRY_UNUSED;
-	if (!entry->dropped && !queue->disconnected)
-		commit(entry);
+	if (entry->dropped || queue->disconnected)
+		fuse_uring_move_end(entry);
+	else if (entry->move.pieces)
+		fuse_uring_move_begin(entry);
+	else
+		fuse_uring_entry_commit(entry);
 }
 
 /* ---- From the kernel ---- */
@@ -109,10 +117,12 @@ static int view_request(struct fuse_uring_entry *entry)
 	req->view.contiguous = false;
 	req->reply_room = entry->payload;
 	req->reply_room_size = entry->payload_room;
+	req->loaded = false;
 	return 0;
 }
 
-static void encode(struct fuse_uring_entry *entry, int error, size_t payload_size)
+void fuse_uring_entry_encode(struct fuse_uring_entry *entry, int error,
+			     size_t payload_size)
 {
 	struct fuse_out_header *header = (void *)entry->header->in_out;
 	struct fuse_counters *counters = &entry->queue->counters;
@@ -140,11 +150,11 @@ static void refuse_malformed(struct fuse_uring_entry *entry)
 			"bytes) answered with EIO\n",
 			entry->queue->id, header->opcode, header->len,
 			entry->header->ring_ent_in_out.payload_sz);
-	encode(entry, -EIO, 0);
+	fuse_uring_entry_encode(entry, -EIO, 0);
 	fuse_uring_entry_settle(entry);
 }
 
-static void dispatch(struct fuse_uring_entry *entry)
+void fuse_uring_entry_dispatch(struct fuse_uring_entry *entry)
 {
 	struct fuse_uring_queue *queue = entry->queue;
 	const struct fuse_transport_handler *handler = &queue->uring->handler;
@@ -165,6 +175,15 @@ static void dispatch(struct fuse_uring_entry *entry)
 		fuse_uring_measured(workers, opcode, queue->now - start);
 }
 
+/* Whether its handler is one that looks at bytes, which are still with the client. */
+static bool has_to_load(const struct fuse_uring_entry *entry)
+{
+	const struct fuse_transport_handler *handler = &entry->queue->uring->handler;
+
+	return entry->req.zero_copied && entry->opcode == FUSE_WRITE &&
+	       (!handler->wants_data || handler->wants_data(&entry->req));
+}
+
 static void take_request(struct fuse_uring_entry *entry)
 {
 	const struct fuse_in_header *header = (const void *)entry->header->in_out;
@@ -172,7 +191,6 @@ static void take_request(struct fuse_uring_entry *entry)
 
 	fuse_uring_count_own(&queue->counters.requests);
 	queue->held++;
-	queue->spare_used |= entry->id >= queue->uring->depth;
 	entry->state = FUSE_ENTRY_HELD;
 	entry->mishaps = 0;
 	entry->unique = header->unique;
@@ -180,11 +198,16 @@ static void take_request(struct fuse_uring_entry *entry)
 	entry->commit_id = entry->header->ring_ent_in_out.commit_id;
 	entry->replied = false;
 	entry->dropped = false;
+	entry->copy_wanted = false;
 
-	if (view_request(entry))
+	if (view_request(entry)) {
 		refuse_malformed(entry);
-	else
-		dispatch(entry);
+	} else if (has_to_load(entry)) {
+		entry->state = FUSE_ENTRY_LOADING;
+		fuse_uring_load_begin(entry);
+	} else {
+		fuse_uring_entry_dispatch(entry);
+	}
 }
 
 static void commit_refused(struct fuse_uring_entry *entry, int error)
@@ -216,6 +239,8 @@ void fuse_uring_entry_complete(struct fuse_uring_entry *entry, int result)
 		return;
 	}
 	queue->with_kernel--;
+	if (fuse_uring_move_broke(entry, result))
+		return;
 	if (result >= 0) {
 		take_request(entry);
 		return;
@@ -325,6 +350,28 @@ static int gather(struct fuse_uring_entry *entry, const struct iovec *iov, int c
 	return 0;
 }
 
+/* A read whose pages are with the client and not in the payload buffer. */
+static bool is_read_of_client(const struct fuse_uring_entry *entry)
+{
+	return entry->req.zero_copied && entry->opcode == FUSE_READ;
+}
+
+/* The reply lies in the entry's room: it goes to the client like any file's data. */
+int fuse_uring_entry_from_room(struct fuse_uring_entry *entry, size_t size)
+{
+	const struct fuse_uring_region *region = &entry->queue->region;
+	const struct fuse_fd_range room = {
+		.fd = region->memfd,
+		.off = fuse_uring_region_offset(region, entry->payload),
+		.size = size,
+	};
+
+	int error = fuse_uring_move_plan(entry, &room, 1, false);
+
+	entry->move.from_room = !error;
+	return error;
+}
+
 static int reply(struct fuse_req *req, int error, const struct iovec *iov, int count)
 {
 	struct fuse_uring_entry *entry = entry_of(req);
@@ -335,11 +382,13 @@ static int reply(struct fuse_req *req, int error, const struct iovec *iov, int c
 		return -ENOENT;
 	if (!error)
 		problem = gather(entry, iov, count, &size);
+	if (!problem && size && is_read_of_client(entry))
+		problem = fuse_uring_entry_from_room(entry, size);
 	/* Somebody waits: what cannot be delivered has to become an error. */
 	if (problem)
-		encode(entry, -EIO, 0);
-	else
-		encode(entry, error, size);
+		fuse_uring_entry_encode(entry, -EIO, 0);
+	else if (!entry->replied)
+		fuse_uring_entry_encode(entry, error, size);
 	return problem;
 }
 
@@ -383,9 +432,44 @@ static int reply_by_detour(struct fuse_uring_entry *entry, struct fuse_bufvec *d
 	return error;
 }
 
+static int reply_ranges(struct fuse_req *req, const struct fuse_fd_range *ranges,
+			size_t count)
+{
+	struct fuse_uring_entry *entry = entry_of(req);
+	int error;
+
+	if (fuse_uring_is_orphaned(entry->queue))
+		return -ENOENT;
+	error = fuse_uring_move_plan(entry, ranges, count, false);
+	if (error)
+		fuse_uring_entry_encode(entry, error, 0);
+	return error;
+}
+
+/*
+ * The one descriptor that all data come from, as a range. Not if a short read is to be followed
+ * by another one, which a chain cannot do.
+ */
+static bool is_one_range(const struct fuse_bufvec *data, struct fuse_fd_range *range)
+{
+	const struct fuse_buf *buf = &data->buf[data->idx];
+
+	if (data->count - data->idx != 1 || !(buf->flags & FUSE_BUF_IS_FD) ||
+	    buf->flags & FUSE_BUF_FD_RETRY || data->off >= buf->size)
+		return false;
+	range->fd = buf->fd;
+	range->size = buf->size - data->off;
+	range->off = -1;
+	if (!(buf->flags & FUSE_BUF_FD_SEEK))
+		return true;
+	return !__builtin_add_overflow(buf->pos, data->off, &range->off) &&
+	       range->off >= 0;
+}
+
 static int reply_data(struct fuse_req *req, struct fuse_bufvec *data,
 		      enum fuse_buf_copy_flags flags, size_t *sent)
 {
+	struct fuse_fd_range range;
 	struct fuse_uring_entry *entry = entry_of(req);
 	size_t size = fuse_bufvec_left(data);
 	struct fuse_bufvec room;
@@ -395,9 +479,13 @@ static int reply_data(struct fuse_req *req, struct fuse_bufvec *data,
 	if (fuse_uring_is_orphaned(entry->queue))
 		return -ENOENT;
 	if (size > entry->payload_room) {
-		encode(entry, -EIO, 0);
+		fuse_uring_entry_encode(entry, -EIO, 0);
 		return -EINVAL;
 	}
+	/* Without a descriptor of our own there is still the way through memory. */
+	if (is_read_of_client(entry) && is_one_range(data, &range) &&
+	    !fuse_uring_move_plan(entry, &range, 1, true))
+		return 0;
 	flags |= FUSE_BUF_NO_SPLICE; /* the destination is memory */
 	if (size && data->count - data->idx > 1 && overlaps(entry, data))
 		return reply_by_detour(entry, data, flags, size, sent);
@@ -406,11 +494,14 @@ static int reply_data(struct fuse_req *req, struct fuse_bufvec *data,
 	room.buf[0].mem = entry->payload;
 	copied = fuse_buf_copy(&room, data, flags);
 	if (copied < 0) {
-		encode(entry, (int)copied, 0);
+		fuse_uring_entry_encode(entry, (int)copied, 0);
 		return 0;
 	}
-	encode(entry, 0, (size_t)copied);
 	*sent = (size_t)copied;
+	if (copied && is_read_of_client(entry) &&
+	    !fuse_uring_entry_from_room(entry, *sent))
+		return 0;
+	fuse_uring_entry_encode(entry, 0, *sent);
 	return 0;
 }
 
@@ -420,7 +511,8 @@ static void finish(struct fuse_req *req)
 
 	/* A commit there must be, even where the protocol knows no reply. */
 	if (!entry->replied && !fuse_uring_is_orphaned(entry->queue))
-		encode(entry, entry->opcode == FUSE_NOTIFY_REPLY ? 0 : -EIO, 0);
+		fuse_uring_entry_encode(entry,
+					entry->opcode == FUSE_NOTIFY_REPLY ? 0 : -EIO, 0);
 	fuse_uring_finish(req);
 }
 
@@ -433,6 +525,8 @@ const struct fuse_transport_ops fuse_uring_ops = {
 	.is_uring = true,
 	.reply = reply,
 	.reply_data = reply_data,
+	.reply_ranges = reply_ranges,
+	.load = fuse_uring_load,
 	.finish = finish,
 	.region = region,
 };

@@ -61,13 +61,13 @@ bool fuse_uring_is_orphaned(const struct fuse_uring_queue *queue)
 }
 
 /*
- * The request's memory may go as soon as its queue's owner has seen it, and the queue's with
- * it. `finishing` keeps the owner from ending meanwhile.
+ * Puts the entry on the list and sees to it that the owner looks. False if the owner has
+ * ended. The request's memory may go as soon as the owner has seen it, and the queue's with
+ * it: `finishing` keeps the owner from ending meanwhile.
  */
-static void finish_elsewhere(struct fuse_uring_entry *entry)
+static bool push_to_owner(struct fuse_uring_entry *entry)
 {
 	struct fuse_uring_queue *queue = entry->queue;
-	struct fuse_uring *uring = queue->uring;
 	struct fuse_uring_entry *first;
 
 	atomic_fetch_add(&queue->finishing, 1);
@@ -83,29 +83,55 @@ static void finish_elsewhere(struct fuse_uring_entry *entry)
 	    atomic_exchange(&queue->sleeping, false))
 		fuse_uring_wake(queue);
 	atomic_fetch_sub(&queue->finishing, 1);
-	if (first == ORPHANED)
-		fuse_uring_unref(uring);
+	return first != ORPHANED;
+}
+
+/* Not by way of the list, whose entries somebody else holds. */
+void fuse_uring_ask_to_cancel(struct fuse_uring_queue *queue, uint64_t unique)
+{
+	unsigned count;
+
+	pthread_mutex_lock(&queue->wish_lock);
+	count = atomic_load(&queue->cancel_count);
+	if (count < FUSE_URING_CANCELS) {
+		queue->cancels[count] = unique;
+		atomic_store(&queue->cancel_count, count + 1);
+	}
+	pthread_mutex_unlock(&queue->wish_lock);
+	if (atomic_load(&queue->sleeping) && atomic_exchange(&queue->sleeping, false))
+		fuse_uring_wake(queue);
+}
+
+bool fuse_uring_ask_to_load(struct fuse_uring_entry *entry)
+{
+	return push_to_owner(entry);
 }
 
 void fuse_uring_finish(struct fuse_req *req)
 {
 	struct fuse_uring_entry *entry = (struct fuse_uring_entry *)req;
+	struct fuse_uring *uring = entry->queue->uring;
 
 	if (entry->queue == fuse_uring_owned)
 		fuse_uring_entry_settle(entry);
-	else
-		finish_elsewhere(entry);
+	else if (!push_to_owner(entry))
+		fuse_uring_unref(uring);
 }
 
 bool fuse_uring_collect(struct fuse_uring_queue *queue)
 {
 	struct fuse_uring_entry *entry, *next;
 
+	if (atomic_load_explicit(&queue->cancel_count, memory_order_relaxed))
+		fuse_uring_move_cancel(queue);
 	if (!atomic_load_explicit(&queue->finished, memory_order_relaxed))
 		return false;
 	for (entry = atomic_exchange(&queue->finished, NULL); entry; entry = next) {
 		next = entry->next;
-		fuse_uring_entry_settle(entry);
+		if (entry->load_wanted)
+			fuse_uring_load_begin(entry);
+		else
+			fuse_uring_entry_settle(entry);
 	}
 	return true;
 }
@@ -122,7 +148,8 @@ void fuse_uring_orphan(struct fuse_uring_queue *queue)
 	atomic_fetch_add(&queue->uring->references, queue->held);
 	for (entry = atomic_exchange(&queue->finished, ORPHANED); entry;
 	     entry = entry->next)
-		fuse_uring_unref(queue->uring);
+		if (!entry->load_wanted)
+			fuse_uring_unref(queue->uring);
 	while (atomic_load(&queue->finishing))
 		sched_yield();
 }
@@ -214,6 +241,10 @@ static void run_job(struct fuse_uring_workers *workers, struct fuse_uring_entry 
 	uint32_t opcode = entry->opcode;
 	uint64_t start = fuse_uring_now();
 
+	if (entry->copy_wanted) {
+		fuse_uring_move_copy(entry);
+		return;
+	}
 	handler->dispatch(&entry->req);
 	if (!waits)
 		fuse_uring_measured(workers, opcode, fuse_uring_now() - start);

@@ -7,8 +7,10 @@
  * The steps that fault injection knows, in the order in which a mount takes them:
  *
  *	in fuse_uring_new():	cpu-list, thread-create, eventfd, memfd, map-headers,
- *				map-payload, ring-create
- *	in fuse_uring_start():	register-submit, register-refused
+ *				map-payload, ring-create, and with buffer pools
+ *				buffer-table, pool-register
+ *	in fuse_uring_start():	register-submit, register-refused, and before these with
+ *				buffer pools add-queue, add-bufpool
  *
  * cpu-list is passed once, and each of the others once per queue; fuse_uring_available()
  * passes ring-create and cpu-list once more before. For register-refused the
@@ -33,6 +35,10 @@
 #define QUEUES_MAX UINT16_MAX
 
 const struct fuse_uring_dialect *const fuse_uring_ladder[] = {
+	&fuse_uring_bufpool_zero_copy_registered,
+	&fuse_uring_bufpool_zero_copy,
+	&fuse_uring_bufpool_registered,
+	&fuse_uring_bufpool,
 	&fuse_uring_per_entry,
 	NULL,
 };
@@ -164,16 +170,18 @@ bool fuse_uring_check(const struct fuse_uring_config *config,
 	return false;
 }
 
-bool fuse_uring_available(unsigned queue_depth, struct fuse_uring_reason *why)
+bool fuse_uring_available(unsigned queue_depth, bool zero_copy,
+			  struct fuse_uring_reason *why)
 {
 	struct io_uring ring;
 	int error;
 
-	if (!check_depth(queue_depth, why) || !kernel_has_it_enabled(why))
+	if (!check_depth(queue_depth, why) || !kernel_has_it_enabled(why) ||
+	    (zero_copy && !fuse_uring_may_zero_copy(why)))
 		return false;
 	error = fuse_fault("ring-create");
 	if (!error)
-		error = fuse_uring_ring_init(&ring, queue_depth + 1);
+		error = fuse_uring_ring_init(&ring, queue_depth + 1, 0);
 	if (error) {
 		fuse_uring_explain(why, "ring-create", -1, error);
 		return false;

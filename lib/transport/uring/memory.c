@@ -10,6 +10,7 @@
 #include "fuse_config.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -20,26 +21,33 @@
 #define MFD_NOEXEC_SEAL 0x0008U
 #endif
 
-static bool round_up(size_t *size)
-{
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+/* So that a pool may consist of huge pages, where the system hands them out. */
+#define HUGE_PAGE ((size_t)2 << 20)
 
-	if (__builtin_add_overflow(*size, page - 1, size))
+static bool round_up(size_t *size, size_t to)
+{
+	if (__builtin_add_overflow(*size, to - 1, size))
 		return false;
-	*size &= ~(page - 1);
+	*size &= ~(to - 1);
 	return true;
 }
 
-static bool measure(struct fuse_uring_region *region, unsigned slots,
-		    size_t header_stride, unsigned buffers, size_t payload_max,
-		    off_t *total)
+static bool measure(struct fuse_uring_region *region,
+		    const struct fuse_uring_layout *layout, off_t *total)
 {
-	region->payload_stride = payload_max;
-	return round_up(&region->payload_stride) &&
-	       !__builtin_mul_overflow((size_t)slots, header_stride,
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	size_t rooms;
+
+	region->payload_stride = layout->payload_max;
+	return round_up(&region->payload_stride, page) &&
+	       !__builtin_mul_overflow((size_t)layout->slots, layout->header_stride,
 				       &region->headers_size) &&
-	       round_up(&region->headers_size) &&
-	       !__builtin_mul_overflow((size_t)buffers, region->payload_stride,
+	       round_up(&region->headers_size, HUGE_PAGE) &&
+	       !__builtin_mul_overflow((size_t)layout->buffers, region->payload_stride,
+				       &region->pool_size) &&
+	       !__builtin_mul_overflow((size_t)layout->rooms, region->payload_stride,
+				       &rooms) &&
+	       !__builtin_add_overflow(region->pool_size, rooms,
 				       &region->payloads_size) &&
 	       !__builtin_add_overflow(region->headers_size, region->payloads_size,
 				       total);
@@ -65,30 +73,49 @@ static int create_file(off_t size)
 	return fd;
 }
 
+/* A place that begins where a huge page may; the kernel gives away any page's. */
+static char *reserve(size_t size)
+{
+	char *place, *aligned;
+	size_t before;
+
+	place = mmap(NULL, size + HUGE_PAGE, PROT_NONE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (place == MAP_FAILED)
+		return NULL;
+	before = -(uintptr_t)place & (HUGE_PAGE - 1);
+	aligned = place + before;
+	if (before)
+		munmap(place, before);
+	munmap(aligned + size, HUGE_PAGE - before);
+	return aligned;
+}
+
 static int map(char **memory, int fd, size_t size, off_t offset, const char *step)
 {
 	int error = fuse_fault(step);
-	void *place;
+	char *place;
 
 	if (error)
 		return error;
-	place = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd,
-		     offset);
-	if (place == MAP_FAILED)
+	place = reserve(size);
+	if (!place)
 		return -errno;
-	*memory = place;
+	*memory = place; /* whatever lies there is unmapped with the region */
+	if (mmap(place, size, PROT_READ | PROT_WRITE,
+		 MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, offset) == MAP_FAILED)
+		return -errno;
 	return 0;
 }
 
-int fuse_uring_region_open(struct fuse_uring_region *region, unsigned slots,
-			   size_t header_stride, unsigned buffers, size_t payload_max,
-			   const char **step)
+int fuse_uring_region_open(struct fuse_uring_region *region,
+			   const struct fuse_uring_layout *layout, const char **step)
 {
 	off_t total;
 	int error;
 
 	*step = "memfd";
-	if (!measure(region, slots, header_stride, buffers, payload_max, &total))
+	if (!measure(region, layout, &total))
 		return -EOVERFLOW;
 	region->memfd = create_file(total);
 	if (region->memfd < 0)
@@ -104,11 +131,19 @@ int fuse_uring_region_open(struct fuse_uring_region *region, unsigned slots,
 		   (off_t)region->headers_size, *step);
 }
 
+off_t fuse_uring_region_offset(const struct fuse_uring_region *region,
+			       const char *payload)
+{
+	return (off_t)region->headers_size + (payload - region->payloads);
+}
+
 void fuse_uring_region_trim(struct fuse_uring_region *region, unsigned first)
 {
 	size_t offset = first * region->payload_stride;
 
-	madvise(region->payloads + offset, region->payloads_size - offset, MADV_REMOVE);
+	if (offset < region->payloads_size)
+		madvise(region->payloads + offset, region->payloads_size - offset,
+			MADV_REMOVE);
 }
 
 void fuse_uring_region_close(struct fuse_uring_region *region)

@@ -12,15 +12,13 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "support/fault.h"
 #include "transport/uring/dialect.h"
-
-/* user_data of what is not an entry's command. */
-#define EVENT_DATA ((uint64_t)1 << 32)
 
 /* Handlers may run for so long before the replies that were made meanwhile are submitted. */
 #define BATCH_NS 20000
@@ -40,7 +38,7 @@ static const unsigned ring_flags[] = {
 	0,
 };
 
-int fuse_uring_ring_init(struct io_uring *ring, unsigned entries)
+int fuse_uring_ring_init(struct io_uring *ring, unsigned entries, unsigned completions)
 {
 	int error = -EINVAL;
 
@@ -48,7 +46,7 @@ int fuse_uring_ring_init(struct io_uring *ring, unsigned entries)
 		struct io_uring_params params = {
 			.flags =
 				IORING_SETUP_SQE128 | IORING_SETUP_CQSIZE | ring_flags[i],
-			.cq_entries = 2 * entries,
+			.cq_entries = 2 * entries + completions,
 		};
 
 		error = io_uring_queue_init_params(entries, ring, &params);
@@ -66,7 +64,7 @@ static bool look_for_wakes(struct fuse_uring_queue *queue)
 		return false;
 	/* Never read, hence always readable: every write to it is an event of its own. */
 	io_uring_prep_poll_multishot(sqe, queue->event, POLLIN);
-	io_uring_sqe_set_data64(sqe, EVENT_DATA);
+	io_uring_sqe_set_data64(sqe, FUSE_USER_DATA(FUSE_SUBJECT_EVENT, 0, 0));
 	queue->event_armed = true;
 	return true;
 }
@@ -89,11 +87,19 @@ static int create_ring(struct fuse_uring_queue *queue)
 
 	if (error)
 		return error;
-	/* An sqe for every entry, and one to look for wake-ups. */
-	error = fuse_uring_ring_init(&queue->ring, uring->entries + 1);
+	/*
+	 * An sqe for every entry, and one to look for wake-ups. With zero-copy an entry's data
+	 * complete, too: more pieces than this allows for wait in the kernel.
+	 */
+	error = fuse_uring_ring_init(&queue->ring, uring->entries + 1,
+				     uring->dialect->zero_copy ? 2 * uring->entries : 0);
 	if (error)
 		return error;
 	queue->has_ring = true;
+	queue->postponed =
+		calloc(*queue->ring.cq.kring_entries, sizeof(*queue->postponed));
+	if (!queue->postponed)
+		return -ENOMEM;
 	if (!look_for_wakes(queue) || io_uring_submit(&queue->ring) != 1)
 		return -EIO;
 	/* Nobody has written to it, so that only a refusal can have come back. */
@@ -102,6 +108,10 @@ static int create_ring(struct fuse_uring_queue *queue)
 	/* Both spare the kernel a look-up per call, and are not needed. */
 	io_uring_register_ring_fd(&queue->ring);
 	queue->has_fixed_file = io_uring_register_files(&queue->ring, &uring->fd, 1) == 0;
+	if (uring->dialect->zero_copy)
+		queue->personality = io_uring_register_personality(&queue->ring);
+	if (queue->personality < 0)
+		queue->personality = 0;
 	return 0;
 }
 
@@ -109,15 +119,20 @@ static int set_up(struct fuse_uring_queue *queue, const char **step)
 {
 	const struct fuse_uring *uring = queue->uring;
 	const struct fuse_uring_dialect *dialect = uring->dialect;
+	const struct fuse_uring_layout layout = {
+		.slots = uring->entries,
+		.header_stride = dialect->header_stride,
+		.buffers = uring->buffers,
+		.rooms = dialect->zero_copy ? uring->entries : 0,
+		.payload_max = uring->payload_max,
+	};
 	int error;
 
 	*step = "eventfd";
 	error = create_event(queue);
 	if (error)
 		return error;
-	error = fuse_uring_region_open(&queue->region, uring->entries,
-				       dialect->header_stride, uring->entries,
-				       uring->payload_max, step);
+	error = fuse_uring_region_open(&queue->region, &layout, step);
 	if (error)
 		return error;
 	for (unsigned id = 0; id < uring->entries; id++)
@@ -131,36 +146,47 @@ static int set_up(struct fuse_uring_queue *queue, const char **step)
 
 /* ---- Submitting ---- */
 
-static struct io_uring_sqe *next_sqe(struct fuse_uring_queue *queue)
+void fuse_uring_submit(struct fuse_uring_queue *queue)
 {
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&queue->ring);
-
-	if (!sqe) {
-		fuse_uring_count_own(&queue->counters.enters);
-		io_uring_submit(&queue->ring);
-		sqe = io_uring_get_sqe(&queue->ring);
-	}
-	return sqe;
+	fuse_uring_count_own(&queue->counters.enters);
+	io_uring_submit(&queue->ring);
 }
 
-struct fuse_uring_cmd_req *fuse_uring_command(struct fuse_uring_entry *entry, uint32_t op,
-					      struct io_uring_sqe **sqe)
+void fuse_uring_reserve(struct fuse_uring_queue *queue, unsigned sqes)
 {
-	struct fuse_uring_queue *queue = entry->queue;
-	struct fuse_uring_cmd_req *command;
+	if (io_uring_sq_space_left(&queue->ring) < sqes)
+		fuse_uring_submit(queue);
+}
 
-	*sqe = next_sqe(queue);
-	if (!*sqe) {
+struct io_uring_sqe *fuse_uring_sqe(struct fuse_uring_queue *queue, uint64_t user_data)
+{
+	struct io_uring_sqe *sqe;
+
+	fuse_uring_reserve(queue, 1);
+	sqe = io_uring_get_sqe(&queue->ring);
+	if (!sqe) {
 		fuse_log(FUSE_LOG_ERR, "fuse: ring %u takes no commands\n", queue->id);
 		fuse_uring_lost(queue);
 		return NULL;
 	}
-	memset(*sqe, 0, 2 * sizeof(**sqe));
+	memset(sqe, 0, 2 * sizeof(*sqe));
+	sqe->user_data = user_data;
+	return sqe;
+}
+
+struct fuse_uring_cmd_req *fuse_uring_command(struct fuse_uring_queue *queue, uint32_t op,
+					      uint64_t user_data,
+					      struct io_uring_sqe **sqe)
+{
+	struct fuse_uring_cmd_req *command;
+
+	*sqe = fuse_uring_sqe(queue, user_data);
+	if (!*sqe)
+		return NULL;
 	(*sqe)->opcode = IORING_OP_URING_CMD;
 	(*sqe)->fd = queue->has_fixed_file ? 0 : queue->uring->fd;
 	(*sqe)->flags = queue->has_fixed_file ? IOSQE_FIXED_FILE : 0;
 	(*sqe)->cmd_op = op;
-	(*sqe)->user_data = entry->id;
 	command = (struct fuse_uring_cmd_req *)(*sqe)->cmd;
 	command->qid = queue->qid;
 	return command;
@@ -208,6 +234,31 @@ static void enter(struct fuse_uring_queue *queue, enum enter_mode mode,
 	}
 }
 
+/*
+ * Nothing that completes meanwhile is handled: its handler might want to wait itself. Those
+ * completions have a place, since no more of them are under way than the ring has room for.
+ */
+int fuse_uring_await(struct fuse_uring_queue *queue, uint64_t user_data)
+{
+	struct io_uring_cqe *cqe;
+
+	while (!queue->disconnected) {
+		while (io_uring_peek_cqe(&queue->ring, &cqe) == 0) {
+			struct io_uring_cqe taken = *cqe;
+
+			if (taken.user_data != user_data &&
+			    queue->postponed_count == *queue->ring.cq.kring_entries)
+				return -EBUSY;
+			io_uring_cqe_seen(&queue->ring, cqe);
+			if (taken.user_data == user_data)
+				return taken.res;
+			queue->postponed[queue->postponed_count++] = taken;
+		}
+		enter(queue, ENTER_WAIT, 0);
+	}
+	return -ENOTCONN;
+}
+
 /* ---- Registering ---- */
 
 /*
@@ -245,19 +296,40 @@ static int find_refusal(struct fuse_uring_queue *queue)
 
 	io_uring_for_each_cqe(&queue->ring, head, cqe) {
 		if (cqe->res < 0 &&
-		    (!last || cqe->user_data == queue->uring->entries - 1))
+		    (!last ||
+		     cqe->user_data == FUSE_USER_DATA(FUSE_SUBJECT_COMMAND,
+						      queue->uring->entries - 1, 0)))
 			return cqe->res;
 	}
 	return 0;
 }
 
+/*
+ * The first queue finds out what the kernel allows this process, when nothing has been done that
+ * could not be done otherwise; the other owners wait for their turn meanwhile.
+ */
+static int setup_queue(struct fuse_uring_queue *queue, const char **step)
+{
+	struct fuse_uring *uring = queue->uring;
+	int error;
+
+	if (!uring->dialect->setup_queue)
+		return 0;
+	error = uring->dialect->setup_queue(queue, step);
+	if (error != -EPERM || queue->id != 0 || !uring->dialect->unprivileged ||
+	    uring->strict)
+		return error;
+	fuse_log(FUSE_LOG_WARNING, "fuse: no zero-copy: the kernel refuses it (%s): %s\n",
+		 *step, strerror(-error));
+	uring->dialect = uring->dialect->unprivileged;
+	return uring->dialect->setup_queue(queue, step);
+}
+
 static int register_entries(struct fuse_uring_queue *queue, const char **step)
 {
 	const struct fuse_uring *uring = queue->uring;
-	int error = 0;
+	int error = setup_queue(queue, step);
 
-	if (uring->dialect->setup_queue)
-		error = uring->dialect->setup_queue(queue, step);
 	if (error)
 		return error;
 
@@ -288,8 +360,38 @@ static bool kernel_has_more(const struct fuse_uring_queue *queue)
 	       (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
 }
 
+static void complete(struct fuse_uring_queue *queue, const struct io_uring_cqe *cqe)
+{
+	enum fuse_uring_subject subject = cqe->user_data >> 32 & 0xff;
+	uint32_t id = (uint32_t)cqe->user_data;
+	struct fuse_uring_entry *entry =
+		id < queue->uring->entries ? &queue->entries[id] : NULL;
+
+	switch (entry ? subject : FUSE_SUBJECT_SETUP) {
+	case FUSE_SUBJECT_COMMAND:
+		fuse_uring_entry_complete(entry, cqe->res);
+		break;
+	case FUSE_SUBJECT_EVENT:
+		queue->event_armed = cqe->flags & IORING_CQE_F_MORE;
+		break;
+	case FUSE_SUBJECT_PIECE:
+		fuse_uring_move_complete(entry, (unsigned)(cqe->user_data >> 40),
+					 cqe->res);
+		break;
+	case FUSE_SUBJECT_LOAD:
+		fuse_uring_load_complete(entry, cqe->res);
+		break;
+	case FUSE_SUBJECT_CANCEL:
+		break;
+	case FUSE_SUBJECT_SETUP:
+		fuse_log(FUSE_LOG_ERR, "fuse: ring %u: completion of no entry\n",
+			 queue->id);
+		break;
+	}
+}
+
 /* Takes the oldest completion; there is one. */
-static void complete(struct fuse_uring_queue *queue)
+static void complete_next(struct fuse_uring_queue *queue)
 {
 	struct io_uring_cqe *cqe, taken;
 
@@ -297,14 +399,25 @@ static void complete(struct fuse_uring_queue *queue)
 		return;
 	taken = *cqe;
 	io_uring_cqe_seen(&queue->ring, cqe);
+	complete(queue, &taken);
+}
 
-	if (taken.user_data == EVENT_DATA)
-		queue->event_armed = taken.flags & IORING_CQE_F_MORE;
-	else if (taken.user_data < queue->uring->entries)
-		fuse_uring_entry_complete(&queue->entries[taken.user_data], taken.res);
-	else
-		fuse_log(FUSE_LOG_ERR, "fuse: ring %u: completion of no entry\n",
-			 queue->id);
+/* Those that came while another one was waited for. More may be added meanwhile. */
+static bool complete_postponed(struct fuse_uring_queue *queue)
+{
+	bool any = queue->postponed_count;
+
+	if (any)
+		queue->now = fuse_uring_now();
+	while (queue->postponed_count) {
+		struct io_uring_cqe taken = queue->postponed[0];
+
+		queue->postponed_count--;
+		memmove(queue->postponed, queue->postponed + 1,
+			queue->postponed_count * sizeof(taken));
+		complete(queue, &taken);
+	}
+	return any;
 }
 
 /*
@@ -313,14 +426,17 @@ static void complete(struct fuse_uring_queue *queue)
  */
 static bool reap(struct fuse_uring_queue *queue)
 {
+	bool any = complete_postponed(queue);
 	unsigned ready = io_uring_cq_ready(&queue->ring);
 	uint64_t submitted;
 
 	if (!ready)
-		return false;
+		return any;
 	submitted = queue->now = fuse_uring_now();
 	while (ready--) {
-		complete(queue);
+		/* A chain's pieces come back in their order, whoever took them off. */
+		complete_postponed(queue);
+		complete_next(queue);
 		if (ready && queue->now - submitted > BATCH_NS &&
 		    io_uring_sq_ready(&queue->ring)) {
 			enter(queue, ENTER_LOOK, 0);
@@ -332,13 +448,16 @@ static bool reap(struct fuse_uring_queue *queue)
 
 static void sleep_until_event(struct fuse_uring_queue *queue)
 {
-	bool may_trim = queue->spare_used && queue->held == 0;
+	bool may_trim = queue->spare_used && queue->held == 0 && queue->rooms_busy == 0;
 
+	if (queue->postponed_count)
+		return;
 	/* The ring has room for it beside the commands of all entries. */
 	if (!queue->event_armed)
 		look_for_wakes(queue);
 	atomic_store(&queue->sleeping, true);
-	if (!atomic_load(&queue->finished) && !atomic_load(&queue->uring->ending))
+	if (!atomic_load(&queue->finished) && !atomic_load(&queue->cancel_count) &&
+	    !atomic_load(&queue->uring->ending))
 		enter(queue, ENTER_WAIT, may_trim ? IDLE_NS : 0);
 	atomic_store_explicit(&queue->sleeping, false, memory_order_relaxed);
 
@@ -423,6 +542,7 @@ static void tear_down(struct fuse_uring_queue *queue)
 {
 	fuse_uring_collect(queue);
 	fuse_uring_orphan(queue);
+	fuse_uring_load_give_up(queue);
 	if (!queue->has_ring)
 		return;
 	/* What was answered until now still reaches its clients. */

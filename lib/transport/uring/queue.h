@@ -34,27 +34,42 @@ struct fuse_uring_queue;
 #define FUSE_URING_SPARE     7
 #define FUSE_URING_SPARE_MAX 256
 
+/* Interrupts that one queue remembers; a client that is not heard waits for its data. */
+#define FUSE_URING_CANCELS 16
+
 /* Opcodes whose handlers' time is remembered; what lies above shares the last place. */
 #define FUSE_URING_OPCODES 64
 
 /*
- * memory.c: one memfd per queue, first all header slots, then all payload buffers, both
- * page-aligned. Pages come into being when they are first touched.
+ * memory.c: one memfd per queue: all header slots, all payload buffers, and with zero-copy
+ * a room per entry, for replies that come out of memory after all. Each of the three
+ * begins on a page; pages come into being when they are first touched.
  */
+struct fuse_uring_layout {
+	unsigned slots;
+	size_t header_stride;
+	unsigned buffers;
+	unsigned rooms;
+	size_t payload_max;
+};
+
 struct fuse_uring_region {
 	int memfd;
 	char *headers;
 	size_t headers_size;
-	char *payloads;
+	char *payloads; /* buffers, then rooms */
 	size_t payloads_size;
-	size_t payload_stride; /* bytes from one payload buffer to the next */
+	size_t pool_size;      /* of the buffers alone */
+	size_t payload_stride; /* bytes from one buffer or room to the next */
 };
 
 /* Returns 0 or a negative errno, with *step naming what failed. */
-int fuse_uring_region_open(struct fuse_uring_region *region, unsigned slots,
-			   size_t header_stride, unsigned buffers, size_t payload_max,
-			   const char **step);
-/* Gives back the payload buffers from `first` on; they are zero afterwards. */
+int fuse_uring_region_open(struct fuse_uring_region *region,
+			   const struct fuse_uring_layout *layout, const char **step);
+/* Where in the memfd a place in a buffer or a room is. */
+off_t fuse_uring_region_offset(const struct fuse_uring_region *region,
+			       const char *payload);
+/* Gives back the buffers from `first` on, and all rooms; they are zero afterwards. */
 void fuse_uring_region_trim(struct fuse_uring_region *region, unsigned first);
 void fuse_uring_region_close(struct fuse_uring_region *region);
 
@@ -62,8 +77,33 @@ void fuse_uring_region_close(struct fuse_uring_region *region);
 enum fuse_uring_entry_state {
 	FUSE_ENTRY_UNUSED,     /* never registered, or lost with its connection */
 	FUSE_ENTRY_REGISTERED, /* the kernel has it; no request came yet */
-	FUSE_ENTRY_HELD, /* its request is with the filesystem, or done and not seen */
+	FUSE_ENTRY_LOADING,    /* its request's data are fetched before dispatch */
+	FUSE_ENTRY_HELD,   /* its request is with the filesystem, or done and not seen */
+	FUSE_ENTRY_MOVING, /* answered; the data move, and the commit waits for them */
 	FUSE_ENTRY_COMMITTED, /* the kernel has it: a reply, and the wait for a request */
+};
+
+/*
+ * zero_copy.c: the data of one answered request on their way between its client and
+ * descriptors. Planned by whoever answers, carried out by the owner.
+ */
+struct fuse_uring_piece {
+	int fd;
+	bool own_fd; /* a duplicate, to be closed */
+	off_t off;   /* -1: the descriptor's own */
+	size_t size;
+	int result; /* bytes moved, or a negative errno */
+};
+
+struct fuse_uring_move {
+	struct fuse_uring_piece *pieces; /* NULL: nothing to move */
+	struct fuse_uring_piece one;	 /* what it mostly points to */
+	unsigned count;
+	unsigned under_way;
+	size_t announced; /* bytes, as the counters already have them */
+	bool from_room;	  /* out of the entry's room: this process has touched the data */
+	bool linked;	  /* its commit follows in the same chain */
+	bool broken;	  /* ...which its data have cut in two */
 };
 
 struct fuse_uring_entry {
@@ -85,12 +125,29 @@ struct fuse_uring_entry {
 	uint32_t opcode;
 	char *payload;
 	size_t payload_room;
-	bool replied; /* the slot holds a reply */
-	bool dropped; /* given back without ever having been dispatched */
+	bool replied;	  /* the slot holds a reply */
+	bool dropped;	  /* given back without ever having been dispatched */
+	bool load_wanted; /* guarded by the queue's wish_lock once it is on the list */
+	int load_error;	  /* the same */
+	bool copy_wanted; /* its job is not to be dispatched but to have its data copied */
+	struct fuse_uring_move move;
 	struct fuse_uring_entry *next; /* among finished entries, or among jobs */
 };
 
 extern const struct fuse_transport_ops fuse_uring_ops;
+
+/* What the user_data of a completion says it is about, above the entry's id. */
+enum fuse_uring_subject {
+	FUSE_SUBJECT_COMMAND, /* an entry's REGISTER or COMMIT_AND_FETCH */
+	FUSE_SUBJECT_EVENT,   /* the queue's eventfd */
+	FUSE_SUBJECT_PIECE,   /* a piece of an entry's move */
+	FUSE_SUBJECT_LOAD,    /* an entry's data, fetched to its payload buffer */
+	FUSE_SUBJECT_SETUP,   /* a command that concerns the whole queue */
+	FUSE_SUBJECT_CANCEL,  /* an attempt to end a piece, which tells by itself */
+};
+
+#define FUSE_USER_DATA(subject, id, piece) \
+	((uint64_t)(piece) << 40 | (uint64_t)(subject) << 32 | (uint32_t)(id))
 
 void fuse_uring_entry_init(struct fuse_uring_entry *entry, struct fuse_uring_queue *queue,
 			   unsigned id);
@@ -100,6 +157,47 @@ void fuse_uring_entry_register(struct fuse_uring_entry *entry);
 void fuse_uring_entry_complete(struct fuse_uring_entry *entry, int result);
 /* A request was finished: commits the entry, or lets it go if that makes no sense any more. */
 void fuse_uring_entry_settle(struct fuse_uring_entry *entry);
+/* Fills in a commit of what the slot holds. Owner only, like all that makes an sqe. */
+void fuse_uring_entry_commit(struct fuse_uring_entry *entry);
+/* Writes a reply's head to the slot. */
+void fuse_uring_entry_encode(struct fuse_uring_entry *entry, int error,
+			     size_t payload_size);
+/* Has the reply, of which so many bytes lie in the entry's room, go to its client. */
+int fuse_uring_entry_from_room(struct fuse_uring_entry *entry, size_t size);
+/* What a request asks for is there: hands it to the filesystem. */
+void fuse_uring_entry_dispatch(struct fuse_uring_entry *entry);
+
+/* zero_copy.c */
+
+/*
+ * Plans to answer the request by moving data; called by whoever holds it. With `keep` the
+ * descriptors may be closed as soon as this returns. Returns 0 or a negative errno.
+ */
+int fuse_uring_move_plan(struct fuse_uring_entry *entry,
+			 const struct fuse_fd_range *ranges, size_t count, bool keep);
+/* Submits what was planned. */
+void fuse_uring_move_begin(struct fuse_uring_entry *entry);
+/* A piece has come back. */
+void fuse_uring_move_complete(struct fuse_uring_entry *entry, unsigned piece, int result);
+/*
+ * The commit that follows a move has come back: true if it was only cut off because the chain
+ * broke, and has been sent anew.
+ */
+bool fuse_uring_move_broke(struct fuse_uring_entry *entry, int result);
+/* Ends the pieces of the requests that were interrupted meanwhile. */
+void fuse_uring_move_cancel(struct fuse_uring_queue *queue);
+/* Does by reading and writing what the ring could not; may block. Finishes the request. */
+void fuse_uring_move_copy(struct fuse_uring_entry *entry);
+/* Lets go of what a move holds. */
+void fuse_uring_move_end(struct fuse_uring_entry *entry);
+
+/* Fetches a write's data, with a completion to come. */
+void fuse_uring_load_begin(struct fuse_uring_entry *entry);
+void fuse_uring_load_complete(struct fuse_uring_entry *entry, int result);
+/* The owner ends: whoever waits for data hears that there will be none. */
+void fuse_uring_load_give_up(struct fuse_uring_queue *queue);
+/* fuse_transport_ops.load */
+int fuse_uring_load(struct fuse_req *req);
 
 /* handover.c: replies from other threads, and handlers in other threads */
 struct fuse_uring_jobs {
@@ -141,6 +239,9 @@ bool fuse_uring_hand_over(struct fuse_uring_entry *entry, bool waits);
 
 /* fuse_transport_ops.finish */
 void fuse_uring_finish(struct fuse_req *req);
+/* Has the owner load the entry's data: false if it has ended. Not for the owner itself. */
+bool fuse_uring_ask_to_load(struct fuse_uring_entry *entry);
+void fuse_uring_ask_to_cancel(struct fuse_uring_queue *queue, uint64_t unique);
 /* Settles what other threads have finished. Returns true if there was anything. */
 bool fuse_uring_collect(struct fuse_uring_queue *queue);
 /* From now on finished requests vanish. Called by the owner as its last act. */
@@ -172,8 +273,15 @@ struct fuse_uring_queue {
 	/* The owner's. */
 	struct io_uring ring;
 	bool has_ring;
+	int personality;     /* whose credentials moves have, or 0: the submitter's */
 	bool has_fixed_file; /* slot 0 of the ring's files is the fuse device */
 	bool event_armed;
+	/* Interrupts that found nothing to cancel: the move may be about to begin. */
+	uint64_t early_cancels[FUSE_URING_CANCELS];
+	unsigned early_cancel_count;	/* of all times; the array has the latest */
+	unsigned rooms_busy;		/* entries whose rooms are being read */
+	struct io_uring_cqe *postponed; /* taken off the ring while waiting for another */
+	unsigned postponed_count;
 	uint16_t qid;	      /* what the kernel calls the queue */
 	bool disconnected;    /* the kernel said so, or the ring is beyond repair */
 	unsigned with_kernel; /* entries that are registered or committed */
@@ -185,6 +293,15 @@ struct fuse_uring_queue {
 	_Alignas(64) _Atomic(struct fuse_uring_entry *) finished;
 	_Atomic unsigned finishing; /* threads that are in fuse_uring_finish() */
 	_Atomic bool sleeping;	    /* the owner sleeps or is about to */
+
+	/*
+	 * What other threads want of the owner: data of an entry, which they wait for, and
+	 * the end of moves whose requests were interrupted.
+	 */
+	pthread_mutex_t wish_lock;
+	pthread_cond_t load_done;
+	uint64_t cancels[FUSE_URING_CANCELS]; /* uniques */
+	_Atomic unsigned cancel_count;	      /* changed under the lock */
 };
 
 /* The queue that the calling thread owns, or NULL. */
@@ -192,11 +309,20 @@ extern _Thread_local struct fuse_uring_queue *fuse_uring_owned;
 
 /* The owner's thread. */
 void *fuse_uring_owner(void *queue);
-/* A command sqe with the fields that all dialects share. */
-struct fuse_uring_cmd_req *fuse_uring_command(struct fuse_uring_entry *entry, uint32_t op,
+/* Makes room for so many sqes that will be submitted together. */
+void fuse_uring_reserve(struct fuse_uring_queue *queue, unsigned sqes);
+/* An empty sqe; NULL, and the queue is lost, if the ring takes none. */
+struct io_uring_sqe *fuse_uring_sqe(struct fuse_uring_queue *queue, uint64_t user_data);
+/* A command sqe with the fields that all dialects share; NULL as above. */
+struct fuse_uring_cmd_req *fuse_uring_command(struct fuse_uring_queue *queue, uint32_t op,
+					      uint64_t user_data,
 					      struct io_uring_sqe **sqe);
+/* Submits what there is, without waiting. */
+void fuse_uring_submit(struct fuse_uring_queue *queue);
+/* Waits for a completion and handles none but that one. Returns its result. */
+int fuse_uring_await(struct fuse_uring_queue *queue, uint64_t user_data);
 /* The same ring set-up as a queue's. */
-int fuse_uring_ring_init(struct io_uring *ring, unsigned entries);
+int fuse_uring_ring_init(struct io_uring *ring, unsigned entries, unsigned completions);
 
 static inline uint64_t fuse_uring_now(void)
 {
@@ -223,6 +349,9 @@ struct fuse_uring {
 	void (*disconnected)(struct fuse_protocol *protocol);
 	unsigned depth;	  /* entries per queue that were asked for */
 	unsigned entries; /* entries per queue, spare ones included */
+	unsigned buffers; /* payload buffers per queue */
+	bool unlinked;
+	bool strict;
 	uint64_t poll_ns;
 	size_t payload_max;
 	bool debug;

@@ -20,6 +20,11 @@
 
 static void free_queue(struct fuse_uring_queue *queue)
 {
+	for (unsigned i = 0; queue->entries && i < queue->uring->entries; i++)
+		fuse_uring_move_end(&queue->entries[i]);
+	pthread_cond_destroy(&queue->load_done);
+	pthread_mutex_destroy(&queue->wish_lock);
+	free(queue->postponed);
 	fuse_uring_region_close(&queue->region);
 	if (queue->event >= 0)
 		close(queue->event);
@@ -59,6 +64,8 @@ static struct fuse_uring_queue *new_queue(struct fuse_uring *uring, unsigned id)
 	queue->qid = (uint16_t)id;
 	queue->event = -1;
 	queue->region.memfd = -1;
+	pthread_mutex_init(&queue->wish_lock, NULL);
+	pthread_cond_init(&queue->load_done, NULL);
 	queue->entries = calloc(uring->entries, sizeof(*queue->entries));
 	if (!queue->entries) {
 		free_queue(queue);
@@ -118,6 +125,11 @@ static int fill_in(struct fuse_uring *uring, const struct fuse_uring_config *con
 	uring->depth = config->queue_depth;
 	uring->entries =
 		config->queue_depth + spare_entries(dialect, config->queue_depth);
+	uring->buffers = uring->entries;
+	if (dialect->pooled && config->bufs)
+		uring->buffers = config->bufs;
+	uring->unlinked = config->unlinked;
+	uring->strict = config->strict;
 	uring->poll_ns = (uint64_t)config->poll_us * 1000;
 	uring->payload_max = config->payload_max;
 	uring->debug = config->debug;
@@ -258,6 +270,20 @@ static int start_owners(struct fuse_uring *uring, struct fuse_uring_reason *why)
 	return error;
 }
 
+/* A pool's size has 32 bits on the wire. */
+static bool pool_fits(const struct fuse_uring *uring, struct fuse_uring_reason *why)
+{
+	uint64_t size = (uint64_t)uring->buffers * uring->payload_max;
+
+	if (!uring->dialect->pooled || size <= UINT32_MAX)
+		return true;
+	snprintf(why->text, sizeof(why->text),
+		 "a pool of %u buffers of %zu bytes is larger than 4 GiB: "
+		 "io_uring_bufs or io_uring_q_depth have to be less",
+		 uring->buffers, uring->payload_max);
+	return false;
+}
+
 static struct fuse_uring *bring_up(const struct fuse_uring_config *config,
 				   const struct fuse_uring_dialect *dialect,
 				   struct fuse_uring_reason *why)
@@ -265,11 +291,15 @@ static struct fuse_uring *bring_up(const struct fuse_uring_config *config,
 	struct fuse_uring *uring;
 	int cpus = fuse_uring_possible_cpus(why);
 
-	if (cpus < 0 || !dialect->probe(config->kernel_flags, why))
+	if (cpus < 0)
 		return NULL;
 	uring = allocate(config, dialect, (unsigned)cpus);
 	if (!uring) {
 		fuse_uring_explain(why, "memory", -1, -ENOMEM);
+		return NULL;
+	}
+	if (!pool_fits(uring, why)) {
+		fuse_uring_free(uring);
 		return NULL;
 	}
 	/* Now, because when it is needed it may be impossible to get another ring. */
@@ -282,6 +312,23 @@ static struct fuse_uring *bring_up(const struct fuse_uring_config *config,
 	return uring;
 }
 
+/* An option that only some rungs can satisfy. */
+static bool asks_for_more(const struct fuse_uring_config *config)
+{
+	return config->zero_copy || config->pool != FUSE_URING_POOL_ANY || config->bufs;
+}
+
+/* Nobody misses what an older kernel does not have, unless it was asked for. */
+static void log_step_down(const struct fuse_uring_config *config,
+			  const struct fuse_uring_dialect *rung, bool offered,
+			  const struct fuse_uring_reason *why)
+{
+	if (!offered && !asks_for_more(config))
+		return;
+	fuse_log(FUSE_LOG_WARNING, "fuse: no io_uring as %s%s: %s\n", rung->name,
+		 rung->zero_copy ? " with zero-copy" : "", why->text);
+}
+
 struct fuse_uring *fuse_uring_new(const struct fuse_uring_config *config,
 				  struct fuse_uring_reason *why)
 {
@@ -290,13 +337,20 @@ struct fuse_uring *fuse_uring_new(const struct fuse_uring_config *config,
 
 	if (!fuse_uring_check(config, why))
 		return NULL;
-	for (rung = fuse_uring_ladder; *rung; rung++) {
-		uring = bring_up(config, *rung, why);
+	for (rung = fuse_uring_ladder; *rung && !uring; rung++) {
+		bool offered;
+
+		if ((*rung)->suits && !(*rung)->suits(config))
+			continue;
+		offered = (*rung)->probe(config->kernel_flags, why);
+		if (offered)
+			uring = bring_up(config, *rung, why);
 		if (uring)
 			break;
+		if (config->strict && asks_for_more(config))
+			return NULL;
 		if (rung[1])
-			fuse_log(FUSE_LOG_INFO, "fuse: no io_uring as %s: %s\n",
-				 (*rung)->name, why->text);
+			log_step_down(config, *rung, offered, why);
 	}
 	return uring;
 }
@@ -373,6 +427,15 @@ void fuse_uring_stop(struct fuse_uring *uring)
 	end_refusal(uring);
 }
 
+/* Which queue has it only the owners know. */
+void fuse_uring_interrupt(struct fuse_uring *uring, uint64_t unique)
+{
+	if (!uring->dialect->zero_copy)
+		return;
+	for (unsigned i = 0; i < uring->queue_count; i++)
+		fuse_uring_ask_to_cancel(uring->queues[i], unique);
+}
+
 void fuse_uring_free(struct fuse_uring *uring)
 {
 	fuse_uring_unref(uring);
@@ -388,6 +451,11 @@ uint64_t fuse_uring_init_flags(const struct fuse_uring *uring)
 const char *fuse_uring_dialect(const struct fuse_uring *uring)
 {
 	return uring->dialect->name;
+}
+
+bool fuse_uring_zero_copy(const struct fuse_uring *uring)
+{
+	return uring->dialect->zero_copy;
 }
 
 unsigned fuse_uring_queues(const struct fuse_uring *uring)

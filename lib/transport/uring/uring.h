@@ -23,6 +23,14 @@ struct fuse_uring;
 /* The largest queue_depth, in entries. */
 #define FUSE_URING_MAX_DEPTH 4096
 
+/* What kernels with buffer pools do with a pool's pages. */
+enum fuse_uring_pool {
+	FUSE_URING_POOL_ANY,
+	FUSE_URING_POOL_NONE,  /* a buffer for each entry, as before there were pools */
+	FUSE_URING_POOL_PLAIN, /* looks them up for every request */
+	FUSE_URING_POOL_REGISTERED, /* pins them once */
+};
+
 struct fuse_uring_config {
 	int fd;		       /* the /dev/fuse descriptor; not owned */
 	uint64_t kernel_flags; /* all 64 bits that the kernel offered in FUSE_INIT */
@@ -31,7 +39,13 @@ struct fuse_uring_config {
 	/* Threads for slow handlers; those that may wait get further ones. 0: none. */
 	unsigned max_workers;
 	size_t payload_max; /* bytes per payload buffer, as the kernel demands it */
-	bool debug;	    /* log what only somebody who looks for it wants to know */
+	bool zero_copy; /* wanted; fuse_uring_zero_copy() says whether it came about */
+	bool unlinked;	/* commit after the data have moved, not with them */
+	enum fuse_uring_pool pool;
+	unsigned
+		bufs; /* payload buffers per queue where they are pooled; 0: one an entry */
+	bool strict; /* do without rings rather than without what is asked for above */
+	bool debug;  /* log what only somebody who looks for it wants to know */
 	struct fuse_transport_handler handler;
 	/* The rings ended because the connection did, not because of fuse_uring_stop(). */
 	void (*disconnected)(struct fuse_protocol *protocol);
@@ -46,9 +60,10 @@ struct fuse_uring_reason {
 
 /*
  * True if this kernel could give a session io_uring: it is tried with a ring of its own and
- * the module's enable_uring. Asked before mounting when a failure must fail the mount.
+ * the module's enable_uring, and for zero-copy with a look at the privileges. Asked before mounting when a failure must fail the mount.
  */
-bool fuse_uring_available(unsigned queue_depth, struct fuse_uring_reason *why);
+bool fuse_uring_available(unsigned queue_depth, bool zero_copy,
+			  struct fuse_uring_reason *why);
 
 /* NULL with *why filled in. */
 struct fuse_uring *fuse_uring_new(const struct fuse_uring_config *config,
@@ -70,10 +85,19 @@ int fuse_uring_start(struct fuse_uring *uring, struct fuse_uring_reason *why);
  */
 void fuse_uring_stop(struct fuse_uring *uring);
 
+/*
+ * Cuts short the moving of data for the request `unique`, if that has been answered so and
+ * waits for a descriptor. Any thread may call it, between start and stop.
+ */
+void fuse_uring_interrupt(struct fuse_uring *uring, uint64_t unique);
+
 /* After stop. Memory goes with the last request that is still held. */
 void fuse_uring_free(struct fuse_uring *uring);
 
-const char *fuse_uring_dialect(const struct fuse_uring *uring); /* "per_entry" */
+/* "per_entry" or "bufpool" */
+const char *fuse_uring_dialect(const struct fuse_uring *uring);
+/* Constant from fuse_uring_start() on. */
+bool fuse_uring_zero_copy(const struct fuse_uring *uring);
 unsigned fuse_uring_queues(const struct fuse_uring *uring);
 const struct fuse_counters *fuse_uring_counters(const struct fuse_uring *uring,
 						unsigned queue);
@@ -82,10 +106,11 @@ const struct fuse_counters *fuse_uring_counters(const struct fuse_uring *uring,
 
 #include <stdio.h>
 
-static inline bool fuse_uring_available(unsigned queue_depth,
+static inline bool fuse_uring_available(unsigned queue_depth, bool zero_copy,
 					struct fuse_uring_reason *why)
 {
 	(void)queue_depth;
+	(void)zero_copy;
 	snprintf(why->text, sizeof(why->text), "this library was built without io_uring");
 	return false;
 }
@@ -93,7 +118,7 @@ static inline bool fuse_uring_available(unsigned queue_depth,
 static inline struct fuse_uring *fuse_uring_new(const struct fuse_uring_config *config,
 						struct fuse_uring_reason *why)
 {
-	fuse_uring_available(config->queue_depth, why);
+	fuse_uring_available(config->queue_depth, config->zero_copy, why);
 	return NULL;
 }
 
@@ -116,6 +141,12 @@ static inline void fuse_uring_stop(struct fuse_uring *uring)
 	(void)uring;
 }
 
+static inline void fuse_uring_interrupt(struct fuse_uring *uring, uint64_t unique)
+{
+	(void)uring;
+	(void)unique;
+}
+
 static inline void fuse_uring_free(struct fuse_uring *uring)
 {
 	(void)uring;
@@ -125,6 +156,12 @@ static inline const char *fuse_uring_dialect(const struct fuse_uring *uring)
 {
 	(void)uring;
 	return "";
+}
+
+static inline bool fuse_uring_zero_copy(const struct fuse_uring *uring)
+{
+	(void)uring;
+	return false;
 }
 
 static inline unsigned fuse_uring_queues(const struct fuse_uring *uring)

@@ -1,0 +1,563 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Moving the data of zero-copied requests: READ_FIXED and WRITE_FIXED between a descriptor
+ * and the slot in which the kernel has put the client's pages.
+ *
+ * A move in one piece is linked to the commit, as if all of it would succeed: one enter
+ * answers the request, and the kernel says nothing more about the data. If the piece comes
+ * out short, or fails, the chain breaks: the piece comes back with what it did, the commit is
+ * dropped, and the true reply is committed. A move in several pieces is committed when the
+ * last of them has come back.
+ *
+ * Of a chain that breaks behind a piece whose success would not have been told, the kernel does
+ * not tell the commit's end either. A success is told where something has to be let go then: a
+ * room, or a descriptor of our own. There the commit of a broken chain comes back as well, with
+ * ECANCELED and after the piece.
+ *
+ * The counters are told at the beginning, because nothing tells of a success but the entry's next
+ * request, and are corrected when less was moved.
+ *
+ * Loading: a write's data are fetched to its own payload buffer, through the memfd that
+ * the buffer is part of.
+ */
+#include "fuse_config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "transport/uring/dialect.h"
+
+static bool is_read(const struct fuse_uring_entry *entry)
+{
+	return entry->opcode == FUSE_READ;
+}
+
+/* ---- Planning: in any thread ---- */
+
+/* Until the piece is submitted, its number might have become another file's. */
+static int take_descriptor(struct fuse_uring_piece *piece, bool duplicate)
+{
+	if (!duplicate)
+		return 0;
+	piece->fd = fcntl(piece->fd, F_DUPFD_CLOEXEC, 0);
+	piece->own_fd = piece->fd >= 0;
+	return piece->own_fd ? 0 : -errno;
+}
+
+/* What the slot cannot hold in its 32 bits of length does not get this far. */
+static struct fuse_uring_piece *allocate(struct fuse_uring_move *move, size_t count)
+{
+	if (count <= 1) {
+		memset(&move->one, 0, sizeof(move->one));
+		return &move->one;
+	}
+	return calloc(count, sizeof(struct fuse_uring_piece));
+}
+
+int fuse_uring_move_plan(struct fuse_uring_entry *entry,
+			 const struct fuse_fd_range *ranges, size_t count, bool keep)
+{
+	struct fuse_uring_move *move = &entry->move;
+	int error = 0;
+
+	move->linked = move->broken = move->from_room = false;
+	move->under_way = 0;
+	move->announced = 0;
+	move->count = 0;
+	move->pieces = allocate(move, count);
+	if (!move->pieces)
+		return -ENOMEM;
+	for (size_t i = 0; i < count && !error; i++) {
+		struct fuse_uring_piece *piece = &move->pieces[move->count++];
+
+		piece->fd = ranges[i].fd;
+		piece->off = ranges[i].off;
+		piece->size = ranges[i].size;
+		error = take_descriptor(piece, keep);
+		move->announced += piece->size;
+	}
+	if (error) {
+		fuse_uring_move_end(entry);
+		return error;
+	}
+	entry->replied = true;
+	return 0;
+}
+
+static void close_own(struct fuse_uring_piece *piece)
+{
+	if (piece->own_fd)
+		close(piece->fd);
+	piece->own_fd = false;
+}
+
+void fuse_uring_move_end(struct fuse_uring_entry *entry)
+{
+	struct fuse_uring_move *move = &entry->move;
+
+	for (unsigned i = 0; move->pieces && i < move->count; i++)
+		close_own(&move->pieces[i]);
+	if (move->pieces != &move->one)
+		free(move->pieces);
+	move->pieces = NULL;
+	move->count = 0;
+}
+
+/* ---- Carrying out: the owner only ---- */
+
+/* A negative number takes back what was counted too early. */
+static void count_moved(struct fuse_uring_entry *entry, int64_t bytes)
+{
+	struct fuse_counters *counters = &entry->queue->counters;
+
+	if (entry->move.from_room)
+		return;
+	fuse_count(&counters->zero_copied_bytes, (uint64_t)bytes);
+	fuse_count(is_read(entry) ? &counters->bytes_read : &counters->bytes_written,
+		   (uint64_t)bytes);
+}
+
+/* The reply to a move of so many bytes. */
+static void encode_moved(struct fuse_uring_entry *entry, int error, size_t bytes)
+{
+	struct fuse_write_out out = { .size = (uint32_t)bytes };
+
+	if (error || is_read(entry)) {
+		fuse_uring_entry_encode(entry, error, error ? 0 : bytes);
+		return;
+	}
+	memcpy(entry->payload, &out, sizeof(out));
+	fuse_uring_entry_encode(entry, 0, sizeof(out));
+}
+
+static bool success_is_told(const struct fuse_uring_move *move)
+{
+	return move->from_room || move->pieces[0].own_fd;
+}
+
+/* `offset` is that of the piece in the client's data. */
+static bool submit_piece(struct fuse_uring_entry *entry, unsigned number, size_t offset)
+{
+	const struct fuse_uring_piece *piece = &entry->move.pieces[number];
+	struct io_uring_sqe *sqe = fuse_uring_sqe(
+		entry->queue, FUSE_USER_DATA(FUSE_SUBJECT_PIECE, entry->id, number));
+
+	if (!sqe)
+		return false;
+	sqe->opcode = is_read(entry) ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED;
+	sqe->fd = piece->fd;
+	sqe->off = (uint64_t)piece->off;
+	sqe->addr = offset;
+	sqe->len = (uint32_t)piece->size;
+	sqe->buf_index = (uint16_t)entry->id;
+	sqe->personality = (uint16_t)entry->queue->personality;
+	if (entry->move.linked)
+		sqe->flags = IOSQE_IO_LINK;
+	if (entry->move.linked && !success_is_told(&entry->move))
+		sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+	entry->move.under_way++;
+	return true;
+}
+
+static void cancel_pieces(struct fuse_uring_entry *entry)
+{
+	for (unsigned i = 0; i < entry->move.count; i++) {
+		struct io_uring_sqe *sqe = fuse_uring_sqe(
+			entry->queue, FUSE_USER_DATA(FUSE_SUBJECT_CANCEL, entry->id, i));
+
+		if (!sqe)
+			return;
+		sqe->opcode = IORING_OP_ASYNC_CANCEL;
+		sqe->fd = -1;
+		sqe->addr = FUSE_USER_DATA(FUSE_SUBJECT_PIECE, entry->id, i);
+	}
+}
+
+/* An interrupt that came before the move did. */
+static bool is_cancelled(const struct fuse_uring_entry *entry)
+{
+	const struct fuse_uring_queue *queue = entry->queue;
+
+	for (unsigned i = 0; queue->early_cancel_count && i < FUSE_URING_CANCELS; i++)
+		if (queue->early_cancels[i] == entry->unique)
+			return true;
+	return false;
+}
+
+static void begin_linked(struct fuse_uring_entry *entry)
+{
+	struct fuse_uring_move *move = &entry->move;
+
+	/* Both or none: a chain that is cut in two by an enter is none. */
+	fuse_uring_reserve(entry->queue, 2);
+	move->linked = true;
+	encode_moved(entry, 0, move->announced);
+	if (submit_piece(entry, 0, 0))
+		fuse_uring_entry_commit(entry);
+	fuse_count(&entry->queue->counters.linked, 1);
+}
+
+static void finish_move(struct fuse_uring_entry *entry);
+
+static void begin_unlinked(struct fuse_uring_entry *entry)
+{
+	struct fuse_uring_move *move = &entry->move;
+	size_t offset = 0;
+
+	entry->state = FUSE_ENTRY_MOVING;
+	/* Held up by one, or pieces that come back early would end the move. */
+	move->under_way = 1;
+	for (unsigned i = 0; i < move->count; i++) {
+		if (move->pieces[i].size && !submit_piece(entry, i, offset))
+			move->pieces[i].result = -EIO;
+		offset += move->pieces[i].size;
+	}
+	fuse_count(&entry->queue->counters.unlinked, 1);
+	if (--move->under_way == 0)
+		finish_move(entry);
+}
+
+void fuse_uring_move_begin(struct fuse_uring_entry *entry)
+{
+	struct fuse_uring_queue *queue = entry->queue;
+	struct fuse_uring_move *move = &entry->move;
+
+	fuse_count(move->from_room ? &queue->counters.copied
+				   : &queue->counters.zero_copied_requests,
+		   1);
+	queue->rooms_busy += move->from_room;
+	queue->spare_used |= move->from_room;
+	count_moved(entry, (int64_t)move->announced);
+	if (move->count == 1 && move->pieces[0].size && !queue->uring->unlinked)
+		begin_linked(entry);
+	else
+		begin_unlinked(entry);
+	if (is_cancelled(entry))
+		cancel_pieces(entry);
+}
+
+/* Up to the first piece that came out short: what lies behind it does not count. */
+static size_t sum_up(const struct fuse_uring_move *move, int *error)
+{
+	size_t moved = 0;
+
+	*error = 0;
+	for (unsigned i = 0; i < move->count; i++) {
+		const struct fuse_uring_piece *piece = &move->pieces[i];
+
+		if (piece->result < 0) {
+			*error = moved ? 0 : piece->result;
+			break;
+		}
+		moved += (unsigned)piece->result;
+		if ((size_t)piece->result < piece->size)
+			break;
+	}
+	return moved;
+}
+
+/* Somebody's signal or a session's end; to the client it is an interruption. */
+static int error_for_client(int error)
+{
+	return error == -ECANCELED ? -EINTR : error;
+}
+
+/*
+ * Files that can only be read and written by way of a process's memory, those of /proc among
+ * them, answer a ring that has none with EFAULT.
+ */
+static bool needs_memory(const struct fuse_uring_move *move)
+{
+	bool refused = false;
+
+	for (unsigned i = 0; i < move->count; i++) {
+		const struct fuse_uring_piece *piece = &move->pieces[i];
+
+		refused |= piece->result == -EFAULT;
+		if (piece->result > 0 && piece->off < 0)
+			return false; /* it could not be done again */
+	}
+	return refused && !move->from_room;
+}
+
+static void hand_to_copier(struct fuse_uring_entry *entry)
+{
+	struct fuse_uring_queue *queue = entry->queue;
+
+	fuse_count(&queue->counters.zero_copied_requests, -(uint64_t)1);
+	entry->state = FUSE_ENTRY_HELD;
+	entry->copy_wanted = true;
+	queue->held++;
+	if (!queue->uring->workers.max || !fuse_uring_hand_over(entry, true))
+		fuse_uring_move_copy(entry);
+}
+
+/* All pieces are back. */
+static void finish_move(struct fuse_uring_entry *entry)
+{
+	struct fuse_uring_move *move = &entry->move;
+	int error;
+	size_t moved = sum_up(move, &error);
+
+	if (needs_memory(move)) {
+		count_moved(entry, -(int64_t)move->announced);
+		hand_to_copier(entry);
+		return;
+	}
+	count_moved(entry, (int64_t)moved - (int64_t)move->announced);
+	encode_moved(entry, error_for_client(error), moved);
+	fuse_uring_move_end(entry);
+	entry->state = FUSE_ENTRY_UNUSED;
+	if (!entry->queue->disconnected)
+		fuse_uring_entry_commit(entry);
+}
+
+static void mend(struct fuse_uring_entry *entry)
+{
+	struct fuse_counters *counters = &entry->queue->counters;
+
+	fuse_count(&counters->broken, 1);
+	/* The reply that was not sent has been counted, and will be again. */
+	fuse_count(&counters->replies, -(uint64_t)1);
+	finish_move(entry);
+}
+
+void fuse_uring_move_complete(struct fuse_uring_entry *entry, unsigned number, int result)
+{
+	struct fuse_uring_move *move = &entry->move;
+	struct fuse_uring_piece *piece;
+
+	if (!move->pieces || number >= move->count)
+		return;
+	piece = &move->pieces[number];
+	piece->result = result;
+	entry->queue->rooms_busy -= move->from_room;
+	if (!move->linked) {
+		if (--move->under_way == 0)
+			finish_move(entry);
+	} else if (result < 0 || (size_t)result < piece->size) {
+		move->broken = true;
+		if (success_is_told(move))
+			return; /* the commit comes back, too */
+		entry->queue->with_kernel--;
+		mend(entry);
+	} else {
+		close_own(piece);
+	}
+}
+
+bool fuse_uring_move_broke(struct fuse_uring_entry *entry, int result)
+{
+	struct fuse_uring_move *move = &entry->move;
+
+	if (!move->pieces)
+		return false;
+	if (result == -ECANCELED && move->broken) {
+		mend(entry);
+		return true;
+	}
+	fuse_uring_move_end(entry);
+	return false;
+}
+
+/* ---- Copying: in a worker ---- */
+
+static ssize_t copy_piece(struct fuse_uring_entry *entry,
+			  const struct fuse_uring_piece *piece, char *memory)
+{
+	ssize_t result;
+
+	do {
+		if (is_read(entry))
+			result = piece->off < 0 ? read(piece->fd, memory, piece->size)
+						: pread(piece->fd, memory, piece->size,
+							piece->off);
+		else
+			result = piece->off < 0 ? write(piece->fd, memory, piece->size)
+						: pwrite(piece->fd, memory, piece->size,
+							 piece->off);
+	} while (result < 0 && errno == EINTR);
+	return result < 0 ? -errno : result;
+}
+
+static ssize_t copy_pieces(struct fuse_uring_entry *entry)
+{
+	const struct fuse_uring_move *move = &entry->move;
+	size_t copied = 0;
+
+	for (unsigned i = 0; i < move->count; i++) {
+		const struct fuse_uring_piece *piece = &move->pieces[i];
+		ssize_t result = copy_piece(entry, piece, entry->payload + copied);
+
+		if (result < 0)
+			return copied ? (ssize_t)copied : result;
+		copied += (size_t)result;
+		if ((size_t)result < piece->size)
+			break;
+	}
+	return (ssize_t)copied;
+}
+
+void fuse_uring_move_copy(struct fuse_uring_entry *entry)
+{
+	struct fuse_counters *counters = &entry->queue->counters;
+	bool reads = is_read(entry);
+	ssize_t copied = reads ? 0 : fuse_uring_load(&entry->req);
+
+	if (!copied)
+		copied = copy_pieces(entry);
+	fuse_uring_move_end(entry);
+	if (copied > 0)
+		fuse_count(reads ? &counters->bytes_read : &counters->bytes_written,
+			   (uint64_t)copied);
+	if (!reads || copied <= 0 || fuse_uring_entry_from_room(entry, (size_t)copied))
+		encode_moved(entry, copied < 0 ? (int)copied : 0,
+			     copied < 0 ? 0 : (size_t)copied);
+	fuse_uring_finish(&entry->req);
+}
+
+/* ---- Cancelling ---- */
+
+static void cancel(struct fuse_uring_queue *queue, uint64_t unique)
+{
+	unsigned early = queue->early_cancel_count++ % FUSE_URING_CANCELS;
+
+	queue->early_cancels[early] = unique;
+	for (unsigned id = 0; id < queue->uring->entries; id++) {
+		struct fuse_uring_entry *entry = &queue->entries[id];
+		bool moves = entry->state == FUSE_ENTRY_MOVING ||
+			     entry->state == FUSE_ENTRY_COMMITTED;
+
+		if (moves && entry->move.pieces && entry->unique == unique)
+			cancel_pieces(entry);
+	}
+}
+
+void fuse_uring_move_cancel(struct fuse_uring_queue *queue)
+{
+	uint64_t uniques[FUSE_URING_CANCELS];
+	unsigned count;
+
+	pthread_mutex_lock(&queue->wish_lock);
+	count = atomic_load(&queue->cancel_count);
+	memcpy(uniques, queue->cancels, count * sizeof(uniques[0]));
+	atomic_store(&queue->cancel_count, 0);
+	pthread_mutex_unlock(&queue->wish_lock);
+
+	for (unsigned i = 0; i < count; i++)
+		cancel(queue, uniques[i]);
+}
+
+/* ---- Loading ---- */
+
+static bool submit_load(struct fuse_uring_entry *entry)
+{
+	struct fuse_uring_queue *queue = entry->queue;
+	struct io_uring_sqe *sqe =
+		fuse_uring_sqe(queue, FUSE_USER_DATA(FUSE_SUBJECT_LOAD, entry->id, 0));
+
+	if (!sqe)
+		return false;
+	sqe->opcode = IORING_OP_WRITE_FIXED;
+	sqe->fd = queue->region.memfd;
+	sqe->off = (uint64_t)fuse_uring_region_offset(&queue->region, entry->payload);
+	sqe->addr = 0;
+	sqe->len = (uint32_t)entry->req.view.payload_size;
+	sqe->buf_index = (uint16_t)entry->id;
+	sqe->personality = (uint16_t)queue->personality;
+	return true;
+}
+
+static int loaded(struct fuse_uring_entry *entry, int result)
+{
+	if (result >= 0 && (size_t)result != entry->req.view.payload_size)
+		result = -EIO;
+	entry->req.loaded = result >= 0;
+	if (entry->req.loaded)
+		fuse_count(&entry->queue->counters.copied, 1);
+	return result < 0 ? error_for_client(result) : 0;
+}
+
+void fuse_uring_load_begin(struct fuse_uring_entry *entry)
+{
+	if (!submit_load(entry))
+		fuse_uring_load_complete(entry, -EIO);
+}
+
+static void tell_loader(struct fuse_uring_entry *entry, int error)
+{
+	struct fuse_uring_queue *queue = entry->queue;
+
+	pthread_mutex_lock(&queue->wish_lock);
+	entry->load_wanted = false;
+	entry->load_error = error;
+	pthread_cond_broadcast(&queue->load_done);
+	pthread_mutex_unlock(&queue->wish_lock);
+}
+
+void fuse_uring_load_complete(struct fuse_uring_entry *entry, int result)
+{
+	int error = loaded(entry, result);
+
+	if (entry->state != FUSE_ENTRY_LOADING) {
+		tell_loader(entry, error);
+		return;
+	}
+	entry->state = FUSE_ENTRY_HELD;
+	if (!error) {
+		fuse_uring_entry_dispatch(entry);
+		return;
+	}
+	fuse_uring_entry_encode(entry, error, 0);
+	fuse_uring_entry_settle(entry);
+}
+
+/*
+ * The owner cannot wait for itself: it takes what completes meanwhile off the ring for
+ * later.
+ */
+static int load_as_owner(struct fuse_uring_entry *entry)
+{
+	if (!submit_load(entry))
+		return -EIO;
+	return loaded(entry,
+		      fuse_uring_await(entry->queue,
+				       FUSE_USER_DATA(FUSE_SUBJECT_LOAD, entry->id, 0)));
+}
+
+static int load_by_owner(struct fuse_uring_entry *entry)
+{
+	struct fuse_uring_queue *queue = entry->queue;
+	int error;
+
+	entry->load_error = 0;
+	entry->load_wanted = true;
+	if (!fuse_uring_ask_to_load(entry))
+		return -ENOTCONN;
+	pthread_mutex_lock(&queue->wish_lock);
+	while (entry->load_wanted)
+		pthread_cond_wait(&queue->load_done, &queue->wish_lock);
+	error = entry->load_error;
+	pthread_mutex_unlock(&queue->wish_lock);
+	return error;
+}
+
+void fuse_uring_load_give_up(struct fuse_uring_queue *queue)
+{
+	for (unsigned id = 0; id < queue->uring->entries; id++)
+		if (queue->entries[id].load_wanted)
+			tell_loader(&queue->entries[id], -ENOTCONN);
+}
+
+int fuse_uring_load(struct fuse_req *req)
+{
+	struct fuse_uring_entry *entry = (struct fuse_uring_entry *)req;
+
+	if (req->loaded)
+		return 0;
+	return entry->queue == fuse_uring_owned ? load_as_owner(entry)
+						: load_by_owner(entry);
+}
