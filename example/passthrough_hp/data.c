@@ -66,6 +66,8 @@ static void choose_data_path(fuse_req_t req, struct inode *inode, int fd,
 		fi->direct_io = settings.direct_io;
 		fi->parallel_direct_writes = settings.direct_io;
 		fi->keep_cache = cache_is_valid && !settings.direct_io;
+		if (!settings.splice)
+			fi->zero_copy = FUSE_ZERO_COPY_DECLINE;
 	}
 	pthread_mutex_unlock(&inode->lock);
 }
@@ -86,6 +88,8 @@ static void file_close(struct handle *handle)
 {
 	struct file *file = (struct file *)handle;
 
+	if (file->other_fd >= 0)
+		close(file->other_fd);
 	close(file->fd);
 	free(file);
 }
@@ -106,6 +110,7 @@ static int file_new(fuse_req_t req, struct inode *inode, int fd,
 	file->fd = fd;
 	file->append = fi->flags & O_APPEND;
 	file->to_write = (fi->flags & O_ACCMODE) != O_RDONLY;
+	file->other_fd = -1;
 	inode_keep(inode);
 	inode->opens_to_write += file->to_write;
 	choose_data_path(req, inode, fd, fi);
@@ -243,23 +248,15 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 /* Reading and writing */
 
-static struct fuse_bufvec place_in_file(int fd, size_t size, off_t off)
-{
-	struct fuse_bufvec place = FUSE_BUFVEC_INIT(size);
-
-	place.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
-	place.buf[0].fd = fd;
-	place.buf[0].pos = off;
-	return place;
-}
-
-/* The library knows the best way from a descriptor to the kernel. */
+/*
+ * The library knows the best way from a descriptor to the client. With zero-copy the data
+ * moves after this returns; the file cannot be closed before, since the kernel releases it
+ * only when all its requests are answered.
+ */
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	     struct fuse_file_info *fi)
 {
-	struct fuse_bufvec source = place_in_file(file_of(fi)->fd, size, off);
-
-	fuse_reply_data(req, &source, 0);
+	fuse_reply_read_fd(req, file_of(fi)->fd, off, size);
 }
 
 /*
@@ -283,58 +280,81 @@ void op_read_copied(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	free(allocated);
 }
 
-static void follow_append(struct file *file, bool append)
+static int open_other(struct file *file)
 {
-	int flags;
+	int flags = fcntl(file->fd, F_GETFL) & (O_APPEND | O_SYNC | O_DSYNC);
+	int none = -1;
+	int fd = WITH_ROOM_FOR_FD(open(proc_path(file->fd).text,
+				       (flags ^ O_APPEND) | O_WRONLY | O_CLOEXEC));
 
-	if (file->append == append)
-		return;
-	flags = fcntl(file->fd, F_GETFL);
-	fcntl(file->fd, F_SETFL, append ? flags | O_APPEND : flags & ~O_APPEND);
-	file->append = append;
-}
-
-/* Root keeps set-id bits by writing, if the kernel does not say otherwise. */
-static ssize_t write_file(fuse_req_t req, struct fuse_bufvec *data, off_t off,
-			  struct fuse_file_info *fi)
-{
-	struct file *file = file_of(fi);
-	struct fuse_bufvec place = place_in_file(file->fd, fuse_buf_size(data), off);
-	bool as_we_are = fuse_req_ctx(req)->uid == 0 && !fi->kill_suidgid;
-
-	follow_append(file, fi->flags & O_APPEND);
-	return WITH_CALLER(as_we_are ? 0 : caller_become_writer(req, file->fd),
-			   fuse_buf_copy(&place, data,
-					 file->append ? FUSE_BUF_NO_SPLICE : 0));
+	if (fd < 0 || atomic_compare_exchange_strong(&file->other_fd, &none, fd))
+		return fd;
+	close(fd); /* another thread was faster */
+	return none;
 }
 
 /*
- * Out of a mapping, by nobody in particular. The kernel writes it through any file that is
- * open for writing, and with O_APPEND it would end up at the end.
+ * What to write to. Clients may turn O_APPEND on and off while they have a file open, and
+ * the kernel writes mapped pages through any file that is open for writing, where they must not
+ * end up at the end. Turning it on and off in our own descriptor would be wrong for writes
+ * that are under way.
  */
-static ssize_t write_pages(struct fuse_bufvec *data, off_t off, struct fuse_file_info *fi)
+static int writable_fd(struct file *file, bool append)
 {
-	struct file *file = file_of(fi);
-	struct fuse_bufvec place = place_in_file(file->fd, fuse_buf_size(data), off);
-	ssize_t written;
+	int other = file->other_fd;
 
-	if (!file->append)
-		return fuse_buf_copy(&place, data, 0);
-	place.buf[0].fd =
-		WITH_ROOM_FOR_FD(open(proc_path(file->fd).text, O_WRONLY | O_CLOEXEC));
-	if (place.buf[0].fd < 0)
-		return place.buf[0].fd;
-	written = fuse_buf_copy(&place, data, 0);
-	close(place.buf[0].fd);
-	return written;
+	if (file->append == append)
+		return file->fd;
+	return other >= 0 ? other : open_other(file);
+}
+
+/*
+ * Whether a write may be ours. Out of a mapping it is by nobody in particular. And root keeps
+ * set-id bits by writing, if the kernel does not say otherwise; all other users lose them,
+ * and have to leave alone what is reserved for root or beyond their quota.
+ */
+static bool is_as_we_are(fuse_req_t req, const struct fuse_file_info *fi)
+{
+	if (fi->writepage || !settings.as_caller)
+		return true;
+	return fuse_req_ctx(req)->uid == 0 && !fi->kill_suidgid;
+}
+
+/*
+ * The data is brought to memory first, if it is still the client's. The library may do that in
+ * this very thread, and submit other requests' reads and writes with it, which must not be
+ * carried out as this one's caller.
+ */
+static ssize_t write_as_caller(fuse_req_t req, int fd, struct fuse_bufvec *data,
+			       off_t off)
+{
+	struct fuse_bufvec place = FUSE_BUFVEC_INIT(fuse_buf_size(data));
+	char *payload;
+	size_t size;
+	int res = 0;
+
+	place.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
+	place.buf[0].fd = fd;
+	place.buf[0].pos = off;
+	if (fuse_req_is_zero_copy(req))
+		res = fuse_req_get_payload(req, &payload, &size, NULL);
+	if (res < 0)
+		return res;
+	return WITH_CALLER(caller_become_writer(req, fd), fuse_buf_copy(&place, data, 0));
 }
 
 void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *bufv, off_t off,
 		  struct fuse_file_info *fi)
 {
-	ssize_t written = fi->writepage ? write_pages(bufv, off, fi)
-					: write_file(req, bufv, off, fi);
+	int fd = writable_fd(file_of(fi), !fi->writepage && fi->flags & O_APPEND);
+	ssize_t written = fd;
 
+	if (fd >= 0 && is_as_we_are(req, fi)) {
+		fuse_reply_write_fd(req, fd, off, fuse_buf_size(bufv));
+		return;
+	}
+	if (fd >= 0)
+		written = write_as_caller(req, fd, bufv, off);
 	if (written < 0)
 		fuse_reply_err(req, (int)-written);
 	else
@@ -370,11 +390,13 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 			struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t off_out,
 			struct fuse_file_info *fi_out, size_t len, int flags)
 {
-	int in = file_of(fi_in)->fd, out = file_of(fi_out)->fd;
-	ssize_t copied = AS_WRITER(
-		req, out,
-		result_of(copy_file_range(in, &off_in, out, &off_out, len, flags)));
+	int in = file_of(fi_in)->fd, out = writable_fd(file_of(fi_out), false);
+	ssize_t copied = out;
 
+	if (out >= 0)
+		copied = AS_WRITER(req, out,
+				   result_of(copy_file_range(in, &off_in, out, &off_out,
+							     len, flags)));
 	if (copied < 0)
 		fuse_reply_err(req, (int)-copied);
 	else

@@ -12,9 +12,10 @@ struct file {
 	struct handle handle; /* first: an open file is its handle */
 	int fd;
 	bool to_write;
+	bool append; /* fd has O_APPEND */
 
-	/* Whether fd has O_APPEND, which clients may change while it is open. */
-	atomic_bool append;
+	/* The same file opened the other way as to O_APPEND, once somebody needs it; or -1. */
+	atomic_int other_fd;
 };
 
 static inline struct file *file_of(const struct fuse_file_info *fi)

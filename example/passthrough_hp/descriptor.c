@@ -10,7 +10,9 @@
  * Which one to close: all open descriptors stand in a ring, around which a hand goes. It
  * closes those that have not been used since it last came by. These stay:
  *  - those in use: users counts the holders, and is far below 0 while one is being closed;
- *  - files that have no name any more, which a handle does not keep alive;
+ *  - files that have no name any more but are open, since a handle does not keep them alive.
+ *    Those that were deleted behind our back and that nobody has open are gone for the
+ *    source, and thus (ESTALE) for whoever still knows them;
  *  - all, if the source has no handles or if we are not allowed to open any.
  *
  * Without a lock only inode_hold() reads fd, and only after it made users positive.
@@ -115,6 +117,18 @@ static bool has_name(int fd)
 	return statx(fd, "", AT_EMPTY_PATH, STATX_NLINK, &stx) == 0 && stx.stx_nlink > 0;
 }
 
+/* An inode that is being opened at this moment counts, too. */
+static bool is_open(struct inode *inode)
+{
+	bool open;
+
+	if (pthread_mutex_trylock(&inode->lock))
+		return true;
+	open = inode->opens > 0;
+	pthread_mutex_unlock(&inode->lock);
+	return open;
+}
+
 /* Moves the hand. */
 static bool close_if_idle(struct inode *inode)
 {
@@ -126,10 +140,9 @@ static bool close_if_idle(struct inode *inode)
 		return false;
 	if (!atomic_compare_exchange_strong(&inode->users, &nobody, BEING_CLOSED))
 		return false;
-	if (inode->mount->anchor < 0 || !keep_handle(inode)) {
-		ring_remove(inode);
-	} else if (has_name(inode->fd)) {
-		ring_remove(inode);
+	ring_remove(inode);
+	if (inode->mount->anchor >= 0 && keep_handle(inode) &&
+	    (has_name(inode->fd) || !is_open(inode))) {
 		close(inode->fd);
 		inode->fd = -1;
 		closed = true;

@@ -99,6 +99,9 @@ static void init(void *userdata, struct fuse_conn_info *conn)
 	ask(conn, FUSE_CAP_FLOCK_LOCKS, true);
 	ask(conn, FUSE_CAP_SPLICE_READ, settings.splice);
 	ask(conn, FUSE_CAP_SPLICE_WRITE, settings.splice);
+
+	/* Data goes from descriptor to descriptor here; nobody has to have it in memory. */
+	ask(conn, FUSE_CAP_ZERO_COPY_WRITE, settings.splice);
 	ask(conn, FUSE_CAP_DIRECT_IO_ALLOW_MMAP, settings.direct_io);
 
 	/* --direct-io is there to see the requests; and only root may name a file to back. */
@@ -185,7 +188,7 @@ static void help(void)
 	     "Serve the directory SOURCE at MOUNTPOINT.\n"
 	     "\n"
 	     "    --nopassthrough    let all reads and writes be requests\n"
-	     "    --nosplice         copy data instead of splicing it\n"
+	     "    --nosplice         copy data instead of splicing it, and no zero-copy\n"
 	     "    --nocache          somebody else changes SOURCE: cache nothing\n"
 	     "    --direct-io        read and write past the kernel's page cache\n"
 	     "    --num-threads=N    use up to N threads\n"
