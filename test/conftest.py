@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Options, fixtures and the checks around every test."""
 
+import collections
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -12,56 +14,143 @@ import pytest
 
 sys.dont_write_bytecode = True
 
-from fusetest import child, mount as mounts  # noqa: E402
+from fusetest import child, kernel, mount as mounts  # noqa: E402
 from fusetest.build import BUILD  # noqa: E402
-from fusetest.mount import CONNECTIONS, TRANSPORTS, Mount  # noqa: E402
+from fusetest.mount import CONNECTIONS, GROUPS, TRANSPORTS, Mount  # noqa: E402
 
 DEFAULT_LIMIT = 120  # seconds per test
 
 
+# Why tests do not run, each with how many.
+_left_out = collections.Counter()
+
+
 def pytest_addoption(parser):
     parser.addoption("--all", action="store_true", help="run the long tests too")
+    parser.addoption(
+        "--transports",
+        metavar="NAME,...",
+        help=f"leave out tests over any other transport; of {', '.join(TRANSPORTS)}",
+    )
 
 
 def pytest_configure(config):
+    # A shell's background job ignores it, and so would every server that is started here.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if "FUSE_BUILD_DIR" not in os.environ:
         raise pytest.UsageError("FUSE_BUILD_DIR has to name the build folder")
     if not BUILD.dir.is_dir():
         raise pytest.UsageError(f"FUSE_BUILD_DIR: {BUILD.dir} is not a folder")
     if os.getuid() != 0:
         raise pytest.UsageError("the tests mount, and switch users: they need root")
+    # Whoever boots a kernel for its dialect does not want to see it left out.
+    wanted = os.environ.get("FUSE_TEST_DIALECT")
+    if wanted and wanted not in kernel.dialects():
+        raise pytest.UsageError(
+            f"FUSE_TEST_DIALECT: the kernel speaks {kernel.dialects()}, not {wanted}"
+        )
+    for name in _chosen(config) or ():
+        if name not in TRANSPORTS:
+            raise pytest.UsageError(f"--transports: there is no '{name}'")
+        if not TRANSPORTS[name].is_offered:
+            raise pytest.UsageError(f"--transports: this kernel has no '{name}'")
+
+
+def _chosen(config):
+    text = config.getoption("--transports")
+    return text.split(",") if text else None
+
+
+def _is_run(config, name, by_name):
+    """Do tests run over this transport, if they name it, or if they name none?"""
+    chosen = _chosen(config)
+    if chosen:
+        return name in chosen
+    return TRANSPORTS[name].is_offered and (by_name or not TRANSPORTS[name].rare)
 
 
 def pytest_report_header(config):
-    uring = Path("/sys/module/fuse/parameters/enable_uring")
-    state = uring.read_text().strip() if uring.exists() else "not in this kernel"
+    run = [name for name in TRANSPORTS if _is_run(config, name, by_name=False)]
     return [
         f"build: {BUILD.dir}, sanitizer: {BUILD.sanitizer or 'none'}",
-        f"kernel: {os.uname().release}, enable_uring: {state}",
+        f"kernel: {os.uname().release}, enable_uring: {kernel.uring_is_enabled()},"
+        f" dialects: {', '.join(kernel.dialects()) or 'none'}",
+        f"transports: {', '.join(run)}",
     ]
 
 
+def _reason_to_leave_out(item):
+    """Why a test cannot, or shall not, run here. None: it does."""
+    if item.get_closest_marker("long") and not item.config.getoption("--all"):
+        return "long tests: --all runs them"
+    for marker in item.iter_markers("kernel"):
+        if not kernel.is_at_least(marker.args[0]):
+            return f"need Linux {marker.args[0]}, this is {os.uname().release}"
+    for marker in item.iter_markers("dialect"):
+        if marker.args[0] not in kernel.dialects():
+            return f"need the dialect {marker.args[0]}, which this kernel does not speak"
+    if item.get_closest_marker("not_chosen"):
+        return f"use other transports than {item.config.getoption('--transports')}"
+    return None
+
+
 def pytest_collection_modifyitems(config, items):
-    if config.getoption("--all"):
-        return
-    long = [item for item in items if item.get_closest_marker("long")]
-    if long:
-        config.hook.pytest_deselected(items=long)
-        items[:] = [item for item in items if not item.get_closest_marker("long")]
+    kept, left_out = [], []
+    for item in items:
+        reason = _reason_to_leave_out(item)
+        (left_out if reason else kept).append(item)
+        if reason:
+            _left_out[reason] += 1
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = kept
+
+
+def pytest_terminal_summary(terminalreporter):
+    for reason, count in _left_out.items():
+        terminalreporter.write_line(f"left out {count}: {reason}")
+
+
+def _named(marker):
+    """The transports that a marker names, and whether by their own names."""
+    for word in marker.args:
+        for name in GROUPS.get(word, [word]):
+            yield name, word not in GROUPS
+
+
+def _with_marks(metafunc, name, by_name):
+    """The transport as a parameter: marked, if the test is to be left out and counted."""
+    marks = []
+    rings_matter = metafunc.definition.get_closest_marker("long_without_rings")
+    if rings_matter and not TRANSPORTS[name].is_uring:
+        marks.append(pytest.mark.long)
+    if not TRANSPORTS[name].is_offered:
+        marks.append(pytest.mark.dialect(TRANSPORTS[name].needs))
+    elif not _is_run(metafunc.config, name, by_name):
+        marks.append(pytest.mark.not_chosen)
+    return pytest.param(name, marks=marks)
 
 
 def pytest_generate_tests(metafunc):
-    """The fixture `transport` runs over the whole table, or over what a marker names."""
+    """
+    The fixture `transport` runs over the whole table, or over what a marker names. What a
+    test does not name, and the kernel does not have, is not worth a word.
+    """
     if "transport" not in metafunc.fixturenames:
         return
     marker = metafunc.definition.get_closest_marker("transport")
-    names = marker.args if marker else list(TRANSPORTS)
-    if metafunc.definition.get_closest_marker("long_without_rings"):
-        names = [
-            name if TRANSPORTS[name].is_uring else pytest.param(name, marks=pytest.mark.long)
-            for name in names
+    if marker:
+        chosen = _chosen(metafunc.config) or ()
+        named = [
+            (name, by_name)
+            for name, by_name in _named(marker)
+            if by_name or name in chosen or not TRANSPORTS[name].rare
         ]
-    metafunc.parametrize("transport", names, scope="module")
+    else:
+        named = [(name, False) for name in TRANSPORTS if _is_run(metafunc.config, name, False)]
+    parameters = [_with_marks(metafunc, name, by_name) for name, by_name in named]
+    metafunc.parametrize("transport", parameters, scope="module")
 
 
 # Around every test

@@ -368,7 +368,7 @@ def mount(session_work, transport):
         yield mount
 
 
-@pytest.mark.transport("dev-multi", "io_uring")
+@pytest.mark.transport("dev-multi", "rings")
 @pytest.mark.parametrize("function, user", SCENARIOS)
 def test_same_as_the_source(mount, function, user, request):
     name = f"{function.__name__}-{user.uid}-{user.umask or 0:03o}"
@@ -398,7 +398,7 @@ def small_source(work):
     run(["umount", path])
 
 
-@pytest.mark.transport("dev-multi", "io_uring")
+@pytest.mark.transport("dev-multi", "rings")
 def test_full_source(work, transport, small_source):
     def fill(d):
         fd = os.open(d / "file", os.O_CREAT | os.O_WRONLY)
@@ -425,7 +425,7 @@ def test_full_source(work, transport, small_source):
         assert call(fill, mount.path) == {"ENOSPC", "mkdir: ENOSPC"}
 
 
-@pytest.mark.transport("dev-multi", "io_uring")
+@pytest.mark.transport("dev-multi", "rings")
 def test_read_only_source(work, transport, small_source):
     (small_source / "file").write_text("x")
     run(["mount", "-o", "remount,ro", small_source])
@@ -448,7 +448,7 @@ def test_read_only_source(work, transport, small_source):
         assert call(attempts, mount.path) == attempts(small_source)
 
 
-@pytest.mark.transport("dev-multi", "io_uring")
+@pytest.mark.transport("dev-multi", "rings")
 def test_file_systems_within_the_source(work, transport):
     """The same inode number on two devices is two files; renames between them fail."""
     source = work / "source"

@@ -13,10 +13,10 @@ import pytest
 from fusetest import pattern
 from fusetest.build import BUILD
 from fusetest.child import Child, call, run
-from fusetest.mount import Mount
+from fusetest.mount import TRANSPORTS, Mount, Transport
 
 SLEEPY = "test/fs/sleepy"
-MANY = ("dev-multi", "dev-clone-fd", "io_uring")
+MANY = ("dev-multi", "dev-clone-fd", "rings")
 ALL = pytest.mark.transport("dev-single", *MANY)
 CPU = 0
 
@@ -65,12 +65,10 @@ def test_one_thread_is_one_thread(work, transport):
         assert pinned_readers(mount.path / "slow", readers=8) >= 790
 
 
-@pytest.mark.transport("io_uring")
+@pytest.mark.transport("rings")
 def test_one_thread_over_rings(work, transport):
-    from fusetest.mount import TRANSPORTS, Transport
-
     uring = TRANSPORTS[transport]
-    single = Transport("io_uring-single", std=["-s"], options=uring.options, stats=uring.stats)
+    single = Transport("single", std=["-s"], options=uring.options, needs=uring.needs)
     with sleepy(work, single) as mount:
         assert pinned_readers(mount.path / "slow", readers=8) >= 790
 
@@ -144,7 +142,7 @@ def wait_until_waiting(mount, count):
 def server(work, transport, program):
     """Over /dev/fuse each that waits in its handler needs one of the session's threads."""
     if program == "sleepy":
-        options = [] if transport == "io_uring" else ["max_threads=40"]
+        options = [] if TRANSPORTS[transport].is_uring else ["max_threads=40"]
         return sleepy(work, transport, options)
     return Mount(work, transport)
 

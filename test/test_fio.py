@@ -36,7 +36,7 @@ def test_crc32c_over_512_mib(d):
 
 
 @pytest.mark.parametrize("block", ["4k", "1m"])
-@pytest.mark.transport("dev-multi", "io_uring")
+@pytest.mark.transport("dev-multi", "rings")
 def test_crc32c_direct(d, block):
     jobs = fio(d, rw="randwrite", bs=block, size="32m", direct=1, numjobs=4)
     assert sum(job["read"]["io_bytes"] for job in jobs) == 4 * (32 << 20)

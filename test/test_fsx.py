@@ -7,7 +7,7 @@ import pytest
 
 from fusetest.build import BUILD
 from fusetest.child import run
-from fusetest.mount import Mount
+from fusetest.mount import TRANSPORTS, Mount
 
 OPERATIONS = 100_000
 
@@ -32,8 +32,19 @@ def test_every_transport(place):
     assert (place.source / "file").read_bytes() == (place.path / "file").read_bytes()
 
 
+@pytest.mark.limit(320)
+@pytest.mark.transport("dev-multi", "rings")
+def test_mixed(place, transport):
+    """Reads and writes through the page cache, past it, and by mapping, of the same file."""
+    operations = OPERATIONS if TRANSPORTS[transport].is_zero_copy else OPERATIONS // 10
+    counts = fsx(place.path / "file", operations, "-x")
+    for name in ("read", "write", "mmap_read", "mmap_write"):
+        assert counts[name] > operations / 100, counts
+    assert (place.source / "file").read_bytes() == (place.path / "file").read_bytes()
+
+
 @pytest.mark.parametrize("arguments", [["-d"], ["-a"]], ids=["o_direct", "append"])
-@pytest.mark.transport("dev-multi", "io_uring")
+@pytest.mark.transport("dev-multi", "rings")
 def test_other_ways_to_write(place, arguments):
     fsx(place.path / "file", OPERATIONS // 10, *arguments)
 
@@ -47,7 +58,7 @@ MODES = {
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.transport("dev-multi", "io_uring")
+@pytest.mark.transport("dev-multi", "rings")
 def test_modes(work, transport, mode):
     with Mount(work, transport, args=MODES[mode]) as mount:
         # Files of a mount with direct I/O cannot be mapped and written to by turns.

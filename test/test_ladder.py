@@ -14,7 +14,7 @@ import pytest
 from fusetest import pattern
 from fusetest.build import BUILD, SOURCE_ROOT
 from fusetest.child import call, run
-from fusetest.mount import Mount, TRANSPORTS, mount_entry
+from fusetest.mount import Mount, TRANSPORTS, mount_entry, possible_cpus
 
 ENABLE_URING = Path("/sys/module/fuse/parameters/enable_uring")
 
@@ -39,6 +39,22 @@ FAULTS = {
     "register-refused": errno.EINVAL,
     "register-refused@2": errno.EINVAL,
 }
+
+# The same where there are pools: which options lead to the step, and what the mount speaks
+# after all. What fails before INIT costs one rung; behind it the kernel has to give up rings.
+POOL_FAULTS = {
+    "buffer-table": (["io_uring_zero_copy"], errno.ENOMEM, "bufpool"),
+    "buffer-table@2": (["io_uring_zero_copy"], errno.ENOMEM, "bufpool"),
+    "pool-register": (["io_uring", "io_uring_pool=registered"], errno.ENOMEM, "bufpool"),
+    "pool-register@2": (["io_uring", "io_uring_pool=registered"], errno.ENOMEM, "bufpool"),
+    "add-queue": (["io_uring_zero_copy"], errno.ENOSYS, None),
+    "add-queue@2": (["io_uring_zero_copy"], errno.ENOMEM, None),
+    "add-bufpool": (["io_uring"], errno.EINVAL, None),
+    "add-bufpool@2": (["io_uring_zero_copy"], errno.ENOMEM, None),
+}
+
+# Below it is only /dev/fuse, on every kernel.
+ONE_RUNG = ["io_uring_pool=none"]
 
 ON_DEV = TRANSPORTS["dev-multi"].stats
 
@@ -92,12 +108,14 @@ def test_every_step_is_tested():
     for path in (SOURCE_ROOT / "lib" / "transport" / "uring").rglob("*.c"):
         steps |= set(re.findall(r'fuse_fault\("([^"]+)"\)', path.read_text()))
     assert steps
-    assert steps <= {fault.partition("@")[0] for fault in FAULTS}
+    assert steps <= {fault.partition("@")[0] for fault in FAULTS.keys() | POOL_FAULTS.keys()}
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault_leads_to_dev(work, fault):
-    with Mount(work, "io_uring", env=environment(fault), expect=ON_DEV) as mount:
+    with Mount(
+        work, "io_uring", options=ONE_RUNG, env=environment(fault), expect=ON_DEV
+    ) as mount:
         step = fault.partition("@")[0]
         assert_one_reason(mount.log(), step, os.strerror(FAULTS[fault]), "/dev/fuse")
         use(mount)
@@ -105,9 +123,51 @@ def test_fault_leads_to_dev(work, fault):
         assert not any("io_uring" in link or "memfd" in link for link in links), links
 
 
+@pytest.mark.dialect("bufpool")
+@pytest.mark.parametrize("fault", POOL_FAULTS)
+def test_pool_fault_steps_down(work, fault):
+    options, number, dialect = POOL_FAULTS[fault]
+    step, _, count = fault.partition("@")
+    if count and possible_cpus() < int(count):
+        pytest.skip(f"needs {count} CPUs, for as many queues")
+    environment = {"FUSE_FAULT": f"{step}{'@' + count if count else ''}:{number}"}
+    # There the plain pool is a rung of its own, and has no table to register.
+    expect = {"transport": "io_uring", "dialect": dialect, "zero_copy": False}
+    if not dialect:
+        expect = ON_DEV
+    with Mount(work, "dev-multi", options=options, env=environment, expect=expect) as mount:
+        lines = [line for line in mount.log().splitlines() if step in line]
+        assert len(lines) == 1 and os.strerror(number) in lines[0], mount.log()
+        assert ("no io_uring as bufpool" if dialect else "/dev/fuse") in lines[0]
+        use(mount)
+
+
+@pytest.mark.dialect("bufpool")
+@pytest.mark.parametrize("fault", POOL_FAULTS)
+def test_pool_fault_with_strict(work, fault):
+    options, number, _ = POOL_FAULTS[fault]
+    step, _, count = fault.partition("@")
+    if count and possible_cpus() < int(count):
+        pytest.skip(f"needs {count} CPUs, for as many queues")
+    environment = {"FUSE_FAULT": f"{step}{'@' + count if count else ''}:{number}"}
+    mount = Mount(work, "dev-multi", options=[*options, "io_uring_strict"], env=environment)
+    assert_strict_fails(mount, step, os.strerror(number))
+
+
+@pytest.mark.dialect("bufpool")
+def test_pool_larger_than_its_length_can_say(work):
+    """32 bits are for 4 GiB: the mount does without pools, and says which options to change."""
+    options = ["io_uring", "io_uring_bufs=65535"]
+    expect = {"transport": "io_uring", "dialect": "per_entry", "zero_copy": False}
+    with Mount(work, "dev-multi", options=options, expect=expect) as mount:
+        assert "larger than 4 GiB" in mount.log() and "io_uring_bufs" in mount.log()
+        use(mount)
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault_with_strict(work, fault):
-    mount = Mount(work, "io_uring", options=["io_uring_strict"], env=environment(fault))
+    options = [*ONE_RUNG, "io_uring_strict"]
+    mount = Mount(work, "io_uring", options=options, env=environment(fault))
     step = fault.partition("@")[0]
     assert_strict_fails(mount, step, os.strerror(FAULTS[fault]))
 

@@ -14,9 +14,9 @@ import pytest
 from fusetest import helper, libc
 from fusetest.build import BUILD
 from fusetest.child import Credentials, call, run
-from fusetest.mount import Mount, mount_entry
+from fusetest.mount import TRANSPORTS, Mount, mount_entry
 
-pytestmark = pytest.mark.transport("dev-multi", "io_uring")
+pytestmark = pytest.mark.transport("dev-multi", "rings")
 
 NOBODY = Credentials(65534, 65534)
 
@@ -318,6 +318,8 @@ def _mount_as_nobody(work, transport):
         mountpoint=target,
         prefix=prefix,
         allow_other=False,
+        # Which takes a privilege; what else was asked for is there.
+        expect={**TRANSPORTS[transport].stats, "zero_copy": False},
     )
     os.chown(mount.stats_path.parent, NOBODY.uid, NOBODY.gid)
     # Root may not look into another user's mount: the look at it has to be the owner's.
@@ -334,5 +336,6 @@ def _mount_as_nobody(work, transport):
     mount.close()
 
 
+@pytest.mark.transport("dev-multi", "io_uring", "pool", "zero-copy")
 def test_ordinary_user(work, transport):
     with_helper(_mount_as_nobody, work, transport)

@@ -27,6 +27,10 @@ COUNTERS = {
     "polls_hit",
     "polls_missed",
     "handed_over",
+    "linked",
+    "broken",
+    "unlinked",
+    "copied",
 }
 KEYS = COUNTERS | {"transport", "dialect", "zero_copy", "queues", "per_queue"}
 
@@ -53,8 +57,14 @@ def test_contents(work, transport):
     assert set(stats) == KEYS
     assert stats["transport"] == kind.stats["transport"]
     assert stats["dialect"] == kind.stats["dialect"]
-    assert stats["zero_copy"] is False
-    assert stats["zero_copied_requests"] == 0 == stats["zero_copied_bytes"]
+    assert stats["zero_copy"] is kind.is_zero_copy
+    if kind.is_zero_copy:
+        assert stats["zero_copied_bytes"] == stats["bytes_read"] + stats["bytes_written"]
+        assert 0 < stats["zero_copied_requests"] == stats["linked"]
+    else:
+        assert stats["zero_copied_requests"] == 0 == stats["zero_copied_bytes"]
+        assert stats["linked"] == 0
+    assert stats["broken"] == stats["unlinked"] == stats["copied"] == 0
     for key in COUNTERS:
         assert isinstance(stats[key], int) and stats[key] >= 0, key
     # Every request was answered, but for those that have no answer.
@@ -95,7 +105,7 @@ def test_queue_depth(work):
                 worker.result(60)
 
 
-@pytest.mark.transport("dev-multi", "io_uring")
+@pytest.mark.transport("dev-multi", "rings")
 def test_rewritten_every_second(work, transport):
     with Mount(work, transport) as mount:
         seen = []
@@ -133,7 +143,7 @@ def _read_all_the_time(path, seconds):
     return reads, len(inodes)
 
 
-@pytest.mark.transport("dev-multi", "io_uring")
+@pytest.mark.transport("dev-multi", "rings")
 def test_never_torn(work, transport):
     with Mount(work, transport) as mount:
         deadline = time.monotonic() + 5

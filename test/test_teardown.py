@@ -10,7 +10,7 @@ import time
 import pytest
 
 from fusetest.build import BUILD
-from fusetest.child import call, run, state_of
+from fusetest.child import call, children_of, run, state_of
 from fusetest.mount import CONNECTIONS, Mount, mount_entry
 
 CLIENTS = 8
@@ -36,9 +36,7 @@ class Churn:
 
     def pids(self):
         """The clients and their parent."""
-        path = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
-        with open(path) as file:
-            return [self.process.pid, *map(int, file.read().split())]
+        return [self.process.pid, *children_of(self.process.pid)]
 
     def event(self):
         """From now on every client has LIMIT_MS to end."""

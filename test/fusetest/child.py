@@ -70,14 +70,25 @@ def where(pid):
     return "\n".join(lines)
 
 
-def state_of(pid, task=None):
-    """The state letter of a process or of one of its threads; "" if there is none."""
-    path = f"/proc/{pid}/task/{task}/stat" if task else f"/proc/{pid}/stat"
+def _stat(path):
+    """The fields of a /proc/.../stat behind the name; the state comes first."""
     try:
         with open(path) as file:
-            return file.read().rpartition(")")[2].split()[0]
+            return file.read().rpartition(")")[2].split()
     except OSError:
-        return ""
+        return []
+
+
+def state_of(pid, task=None):
+    """The state letter of a process or of one of its threads; "" if there is none."""
+    fields = _stat(f"/proc/{pid}/task/{task}/stat" if task else f"/proc/{pid}/stat")
+    return fields[0] if fields else ""
+
+
+def children_of(pid):
+    """Not every kernel lists them."""
+    everybody = map(int, filter(str.isdigit, os.listdir("/proc")))
+    return [other for other in everybody if _stat(f"/proc/{other}/stat")[1:2] == [str(pid)]]
 
 
 def _hang(pid):

@@ -21,12 +21,26 @@ MS_NODEV = 4
 MS_BIND = 0x1000
 MS_REC = 0x4000
 MS_PRIVATE = 0x40000
+MNT_DETACH = 2
+PROT_READ = 1
+PROT_WRITE = 2
+MAP_SHARED = 1
 CLONE_NEWNS = 0x20000
 
 _AT_FDCWD = -100
 _AT_SYMLINK_FOLLOW = 0x400
 
 _libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = [
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+    ctypes.c_int,
+    ctypes.c_int,
+    ctypes.c_int,
+    ctypes.c_int64,
+]
+_libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 _libc.opendir.restype = ctypes.c_void_p
 _libc.readdir.argtypes = [ctypes.c_void_p]
 _libc.telldir.argtypes = [ctypes.c_void_p]
@@ -94,10 +108,33 @@ def mount(source, target, fstype, flags, data):
     _check(result, target)
 
 
+def unmount_lazily(target):
+    _check(_libc.umount2(os.fsencode(target), MNT_DETACH), target)
+
+
 def own_mount_namespace():
     """What this process mounts from now on, it and its children alone see."""
     _check(_libc.unshare(CLONE_NEWNS))
     mount("none", "/", "none", MS_REC | MS_PRIVATE, "")
+
+
+def mapped_bytes(fd, length, write=None):
+    """
+    What a shared mapping of a file shows, up to `length` even if the file is shorter. Where
+    the file has no page the process dies, which is for children to find out. `write` is an
+    optional (offset, bytes) to be put there before.
+    """
+    protection = PROT_READ | (PROT_WRITE if write else 0)
+    address = _libc.mmap(None, length, protection, MAP_SHARED, fd, 0)
+    if address == ctypes.c_void_p(-1).value:
+        _check(-1)
+    if write:
+        offset, content = write
+        ctypes.memmove(address + offset, content, len(content))
+    try:
+        return ctypes.string_at(address, length)
+    finally:
+        _libc.munmap(address, length)
 
 
 class Directory:

@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import child
+from . import child, kernel
 from .build import BUILD
 
 CONNECTIONS = Path("/sys/fs/fuse/connections")
@@ -25,33 +25,75 @@ CONNECTIONS = Path("/sys/fs/fuse/connections")
 class Transport:
     """One way for requests to travel, and how its use shows."""
 
-    def __init__(self, name, hp=(), std=(), options=(), stats=None):
+    def __init__(self, name, hp=(), std=(), options=(), needs=None, rare=False):
         self.name = name
         self.hp = list(hp)  # arguments of passthrough_hp
         self.std = list(std)  # arguments of programs with the library's own command line
         self.options = list(options)  # behind -o, for both
-        self.stats = stats or {}  # what the statistics have to say
+        self.needs = needs  # the dialect without which there is no such transport
+        self.rare = rare  # only for tests that name it, or where it is chosen
 
     @property
     def is_uring(self):
-        return self.stats["transport"] == "io_uring"
+        return any(option.startswith("io_uring") for option in self.options)
+
+    @property
+    def is_zero_copy(self):
+        return "io_uring_zero_copy" in self.options
+
+    @property
+    def dialect(self):
+        return self.needs or kernel.best_dialect() if self.is_uring else None
+
+    @property
+    def stats(self):
+        """What the statistics have to say."""
+        return {
+            "transport": "io_uring" if self.is_uring else "dev",
+            "dialect": self.dialect,
+            "zero_copy": self.is_zero_copy,
+        }
+
+    @property
+    def is_offered(self):
+        """Does the running kernel have it?"""
+        return self.needs is None or self.needs in kernel.dialects()
 
     def __repr__(self):
         return self.name
 
 
-_DEV = {"transport": "dev", "dialect": None}
-_PER_ENTRY = {"transport": "io_uring", "dialect": "per_entry"}
+def _bufpool(name, *options, rare=False):
+    return Transport(name, options=options, needs="bufpool", rare=rare)
 
-# Every file-system test runs over each of these. A new dialect is a new line.
+
+# A file-system test runs over each of these that the kernel offers. A new dialect is a new
+# line. "io_uring" is what the option comes to by itself: a plain pool, where there are pools.
+# Statistics do not tell one pool from another, so that those with "strict" have it or fail.
 TRANSPORTS = {
     transport.name: transport
     for transport in (
-        Transport("dev-single", hp=["--single"], std=["-s"], stats=_DEV),
-        Transport("dev-multi", stats=_DEV),
-        Transport("dev-clone-fd", hp=["--clone-fd"], std=["-o", "clone_fd"], stats=_DEV),
-        Transport("io_uring", options=["io_uring"], stats=_PER_ENTRY),
+        Transport("dev-single", hp=["--single"], std=["-s"]),
+        Transport("dev-multi"),
+        Transport("dev-clone-fd", hp=["--clone-fd"], std=["-o", "clone_fd"]),
+        Transport("io_uring", options=["io_uring"]),
+        _bufpool("pool", "io_uring_strict", "io_uring_pool=plain", rare=True),
+        _bufpool("pool-registered", "io_uring_strict", "io_uring_pool=registered"),
+        _bufpool("zero-copy", "io_uring_zero_copy"),
+        _bufpool(
+            "zero-copy-registered",
+            "io_uring_zero_copy",
+            "io_uring_strict",
+            "io_uring_pool=registered",
+            rare=True,
+        ),
     )
+}
+
+# What a test's marker may say instead of names.
+GROUPS = {
+    "rings": [transport.name for transport in TRANSPORTS.values() if transport.is_uring],
+    "zero-copies": [name for name in TRANSPORTS if TRANSPORTS[name].is_zero_copy],
 }
 
 SANITIZER_REPORT = re.compile(
@@ -297,6 +339,17 @@ class Mount:
 
     def threads(self):
         return len(os.listdir(f"/proc/{self.pid}/task"))
+
+    def zero_copied(self):
+        """
+        Once the mount is closed: the part of all bytes read and written that was zero-copied,
+        and the part of all requests for which the kernel had made it possible, but which were
+        copied.
+        """
+        stats = self.stats()
+        moved, copied = stats["zero_copied_requests"], stats["copied"]
+        data = stats["bytes_read"] + stats["bytes_written"]
+        return stats["zero_copied_bytes"] / max(1, data), copied / max(1, moved + copied)
 
     def resident(self):
         """Resident memory in bytes."""

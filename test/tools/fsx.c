@@ -44,6 +44,7 @@ struct fsx {
 	uint64_t random;
 	unsigned long operations;
 	bool direct;
+	bool mixed; /* O_DIRECT and not by turns */
 	bool append;
 	bool no_mmap;
 
@@ -51,6 +52,8 @@ struct fsx {
 	int fd;
 	int read_fd;
 	int write_fd;
+	int direct_read_fd; /* these two are the same again, unless mixed */
+	int direct_write_fd;
 	size_t page;
 
 	uint8_t *model;
@@ -212,24 +215,36 @@ static void open_file(struct fsx *t)
 	t->fd = open_one(t, O_RDWR);
 	t->read_fd = open_one(t, O_RDONLY | direct);
 	t->write_fd = open_one(t, O_WRONLY | direct | append);
+	t->direct_read_fd = t->mixed ? open_one(t, O_RDONLY | O_DIRECT) : t->read_fd;
+	t->direct_write_fd = t->mixed ? open_one(t, O_WRONLY | O_DIRECT) : t->write_fd;
 }
 
 static void close_file(struct fsx *t)
 {
 	if (close(t->fd) < 0 || close(t->read_fd) < 0 || close(t->write_fd) < 0)
 		fail(t, "close: %s", strerror(errno));
+	if (t->mixed && (close(t->direct_read_fd) < 0 || close(t->direct_write_fd) < 0))
+		fail(t, "close: %s", strerror(errno));
+}
+
+static bool choose_direct(struct fsx *t)
+{
+	return t->mixed ? below(t, 2) : t->direct;
 }
 
 static enum outcome op_read(struct fsx *t)
 {
-	struct range r = random_range(t, MAX_LENGTH, t->direct);
+	bool direct = choose_direct(t);
+	struct range r = random_range(t, MAX_LENGTH, direct);
+	int fd = direct ? t->direct_read_fd : t->read_fd;
 	size_t expected = 0;
 	ssize_t got;
 
 	if (r.offset < t->size)
 		expected = t->size - r.offset < r.length ? t->size - r.offset : r.length;
-	note(t, "read       %#7zx + %#zx", r.offset, r.length);
-	got = pread(t->read_fd, t->buffer, r.length, (off_t)r.offset);
+	note(t, "read       %#7zx + %#zx%s", r.offset, r.length,
+	     direct ? " (direct)" : "");
+	got = pread(fd, t->buffer, r.length, (off_t)r.offset);
 	if (got < 0)
 		fail(t, "read: %s", strerror(errno));
 	if ((size_t)got != expected)
@@ -258,17 +273,19 @@ static struct range make_room_to_append(struct fsx *t)
 
 static enum outcome op_write(struct fsx *t)
 {
+	bool direct = choose_direct(t);
+	int fd = direct ? t->direct_write_fd : t->write_fd;
 	struct range r;
 	ssize_t written;
 
 	if (t->append)
 		r = make_room_to_append(t);
 	else
-		r = random_range(t, MAX_LENGTH, t->direct);
+		r = random_range(t, MAX_LENGTH, direct);
 	fill_buffer(t, r.length);
-	note(t, "write      %#7zx + %#zx%s", r.offset, r.length,
-	     t->append ? " (append)" : "");
-	written = pwrite(t->write_fd, t->buffer, r.length, (off_t)r.offset);
+	note(t, "write      %#7zx + %#zx%s%s", r.offset, r.length,
+	     direct ? " (direct)" : "", t->append ? " (append)" : "");
+	written = pwrite(fd, t->buffer, r.length, (off_t)r.offset);
 	if (written < 0)
 		fail(t, "write: %s", strerror(errno));
 	if ((size_t)written != r.length)
@@ -605,8 +622,9 @@ static void run(struct fsx *t)
 static void usage(void)
 {
 	fprintf(stderr,
-		"usage: fsx [-n OPERATIONS] [-s SEED] [-d] [-a] [-m] FILE\n"
-		"  -d  O_DIRECT    -a  write with O_APPEND    -m  no mmap\n"
+		"usage: fsx [-n OPERATIONS] [-s SEED] [-d | -x] [-a] [-m] FILE\n"
+		"  -d  O_DIRECT    -x  half of the reads and writes with O_DIRECT\n"
+		"  -a  write with O_APPEND, not with -x    -m  no mmap\n"
 		"FILE is created, or emptied. Exit: 0 no difference, 1 a difference,"
 		" 3 usage\n");
 	exit(EXIT_USAGE);
@@ -628,7 +646,7 @@ static void parse_arguments(struct fsx *t, int argc, char **argv)
 {
 	int option;
 
-	while ((option = getopt(argc, argv, "n:s:dam")) != -1) {
+	while ((option = getopt(argc, argv, "n:s:dxam")) != -1) {
 		switch (option) {
 		case 'n':
 			t->operations = parse_number(optarg);
@@ -638,6 +656,9 @@ static void parse_arguments(struct fsx *t, int argc, char **argv)
 			break;
 		case 'd':
 			t->direct = true;
+			break;
+		case 'x':
+			t->mixed = true;
 			break;
 		case 'a':
 			t->append = true;
@@ -649,7 +670,7 @@ static void parse_arguments(struct fsx *t, int argc, char **argv)
 			usage();
 		}
 	}
-	if (optind != argc - 1)
+	if (optind != argc - 1 || (t->mixed && (t->direct || t->append)))
 		usage();
 	t->path = argv[optind];
 }
