@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Sets up, builds, and runs the tests; ends with the counts of all runs together.
 #
-#   test.sh            what has to pass before a commit reaches main
-#   test.sh --all      besides: long tests, the suite under sanitizers, long fuzzing
+#   test.sh            what has to pass before a commit reaches main: the suite on the
+#                      kernel that runs here, and over rings on Linux 7.3 in a guest
+#   test.sh --all      besides: long tests, the suite under sanitizers, long fuzzing, guests
+#                      of other sizes and architectures
 #   test.sh -- ARGS    one run of pytest with these arguments, e.g. -- -k fsx -x
 set -eu
 . "$(dirname -- "$0")/setup.sh"
@@ -39,6 +41,26 @@ suite()
 		-o junit_family=xunit2 --junitxml="$results/$name.xml" -q -ra test "$@") || status=1
 }
 
+# guest NAME ARCHITECTURE CPUS SECONDS [pytest arguments] runs, in a guest with Linux 7.3, all
+# tests but those that are about building.
+guest()
+{
+	name=$1 arch=$2 cpus=$3 seconds=$4
+	shift 4
+	say "tests on Linux 7.3 ($arch, $cpus CPUs) against the build 'gcc'"
+	"$SOURCE/test/vm/run" --kernel 7.3 --arch "$arch" --cpus "$cpus" --mem 3072 \
+		--timeout "$seconds" --results "$results" --share "$BUILDS" \
+		--env FUSE_BUILD_DIR="$BUILDS/gcc" --env FUSE_TEST_DIALECT=bufpool -- \
+		"$PYTHON" -B -m pytest -p no:cacheprovider -o junit_family=xunit2 \
+		--junitxml="$results/$name.xml" -q -ra "$SOURCE/test" \
+		--ignore-glob='*/test_build.py' --ignore-glob='*/test_abi_headers.py' \
+		--ignore-glob='*/test_kernel_header.py' --ignore-glob='*/test_vm_rig.py' \
+		--durations=15 "$@" || {
+		echo "the guest '$name' ended with status $?" >&2
+		status=1
+	}
+}
+
 werror="-Dwerror=true -Dfault-injection=true"
 say "building with gcc"
 # shellcheck disable=SC2086
@@ -56,6 +78,14 @@ CC=gcc build no-uring -Dwerror=true -Denable-io-uring=false
 CC=gcc build no-symver -Dwerror=true -Ddisable-libc-symbol-version=true -Ddisable-mtab=true
 
 suite gcc $all --durations=15
+
+rings=io_uring,pool-registered,zero-copy
+guest um um 2 2700 --transports=zero-copy -k 'fs_basic or ladder or zero_copy_ends'
+if [ -n "$all" ]; then
+	guest um-one um 1 5400 --transports="$rings" --all
+	guest um-four um 4 5400 --transports="$rings"
+	guest x86_64 x86_64 2 7200 --transports="$rings" -k 'fs_basic or zero_copy or stale'
+fi
 
 say "building with sanitizers"
 sanitize="-Dfault-injection=true -Db_lundef=false -Dbuildtype=debugoptimized"
