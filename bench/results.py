@@ -12,6 +12,11 @@ COMPARISONS = (
     ("uring", "tmpfs"),
     ("uring", "peer uring"),
     ("dev", "peer dev"),
+    ("zero-copy", "pool"),
+    ("zero-copy", "per entry"),
+    ("zero-copy", "unlinked"),
+    ("registered", "pool"),
+    ("pool", "per entry"),
 )
 
 
@@ -28,6 +33,18 @@ TARGETS = (
     Target("randread 4k direct x1", "uring", "dev", 3.0),
     Target("randread 4k direct x4", "uring", "dev", 1.8),
     Target("randread 1M direct x2", "uring", "tmpfs", 0.55),
+    *(
+        Target(row, "zero-copy", base, least)
+        for base in ("pool", "per entry")
+        for row, least in (
+            ("randread 1M direct x2", 1.35),
+            ("read 1M direct x2", 1.3),
+            ("randread 1M buffered x2", 1.15),
+            ("read 1M buffered x2", 1.1),
+            ("randwrite 1M direct x2", 1.1),
+        )
+    ),
+    Target("randread 1M direct x2", "zero-copy", "unlinked", 1.3),
 )
 
 
@@ -91,7 +108,7 @@ class Results:
         return [
             (target, self.ratio(target.row, target.contender, target.base))
             for target in TARGETS
-            if target.row in self.samples
+            if target.row in self.samples and {target.contender, target.base} <= set(self.columns)
         ]
 
     def summary(self):

@@ -25,8 +25,8 @@ import workloads
 from commands import Failure, interrupts, run
 from results import Results, as_markdown, as_text, readable, report
 from neighbours import Neighbours
-from servers import contenders
-from workloads import WORKLOADS
+from servers import contenders, zero_copy_contenders
+from workloads import WORKLOADS, ZERO_COPY_WORKLOADS
 
 HERE = Path(__file__).resolve().parent
 ENABLED = Path("/sys/module/fuse/parameters/enable_uring")
@@ -38,6 +38,7 @@ def parse_arguments():
     parser.add_argument("--rounds", type=positive, metavar="N", help="default 7")
     parser.add_argument("--seconds", type=positive, metavar="S", help="per figure, default 3")
     parser.add_argument("--only", default="", metavar="REGEX", help="only these workloads")
+    parser.add_argument("--zero-copy", action="store_true", help="on Linux 7.3: see README.md")
     parser.add_argument("--peer", type=Path, metavar="PATH", help="another passthrough_hp")
     parser.add_argument("--build", type=Path, metavar="DIR", help="default build, .build/release")
     parser.add_argument("--output", type=Path, metavar="DIR", default=HERE / "results")
@@ -46,7 +47,8 @@ def parse_arguments():
     plan.seconds = plan.seconds or (1 if plan.quick else 3)
     # Each is a descriptor of the server's, of which it may have 20,000 or so.
     plan.files = 2000 if plan.quick else 5000
-    plan.size = "256M"
+    plan.size = "1G" if plan.zero_copy and not plan.quick else "256M"
+    known = ZERO_COPY_WORKLOADS if plan.zero_copy else WORKLOADS
     for name in ("peer", "build", "output"):
         path = getattr(plan, name)
         setattr(plan, name, path and path.resolve())
@@ -54,9 +56,9 @@ def parse_arguments():
         pattern = re.compile(plan.only)
     except re.error as error:
         parser.error(f"--only: {error}")
-    plan.workloads = [w for w in WORKLOADS if any(pattern.search(row) for row in w.rows)]
+    plan.workloads = [w for w in known if any(pattern.search(row) for row in w.rows)]
     if not plan.workloads:
-        names = "\n  ".join(row for workload in WORKLOADS for row in workload.rows)
+        names = "\n  ".join(row for workload in known for row in workload.rows)
         parser.error(f"--only: '{plan.only}' is found in none of\n  {names}")
     return plan
 
@@ -215,7 +217,10 @@ class Scratch:
 
 
 def measure(plan):
-    columns = contenders(plan.program, plan.peer)
+    if plan.zero_copy:
+        columns = zero_copy_contenders(plan.program)
+    else:
+        columns = contenders(plan.program, plan.peer)
     units = {row: unit for workload in plan.workloads for row, unit in workload.rows.items()}
     names = [column.name for column in columns]
     data = {

@@ -17,12 +17,17 @@ END_SECONDS = 15
 class Contender:
     """
     One column. `program` is None for the source itself. `transport` is what has to have
-    carried the requests; `peer` is a program of another library, which has no statistics.
+    carried the requests, and `dialect` in which form, if that matters; `peer` is a program
+    of another library, which has no statistics.
     """
 
-    def __init__(self, name, program=None, transport=None, options=(), peer=False):
+    def __init__(self, name, program=None, transport=None, options=(), peer=False, dialect=None):
         self.name, self.program, self.transport = name, program, transport
-        self.options, self.peer = tuple(options), peer
+        self.options, self.peer, self.dialect = tuple(options), peer, dialect
+
+    @property
+    def zero_copy(self):
+        return "io_uring_zero_copy" in self.options
 
     def serve(self, scratch):
         return Server(self, scratch) if self.program else Source(scratch.source)
@@ -41,6 +46,21 @@ def contenders(program, peer=None):
             Contender("peer uring", peer, "io_uring", ["io_uring"], peer=True),
         ]
     return found
+
+
+def zero_copy_contenders(program):
+    """What Linux 7.3 can do with the data of a ring's requests, from the oldest way to the newest."""
+
+    def ring(name, dialect, *options):
+        return Contender(name, program, "io_uring", ["io_uring", *options], dialect=dialect)
+
+    return [
+        ring("per entry", "per_entry", "io_uring_pool=none"),
+        ring("pool", "bufpool", "io_uring_pool=plain"),
+        ring("registered", "bufpool", "io_uring_pool=registered"),
+        ring("unlinked", "bufpool", "io_uring_zero_copy", "io_uring_unlinked"),
+        ring("zero-copy", "bufpool", "io_uring_zero_copy"),
+    ]
 
 
 class Source:
@@ -174,6 +194,10 @@ class Server:
             return "there are no statistics"
         if stats["transport"] != wanted:
             return f"went by {stats['transport']}: {self.log() or 'nobody says why'}"
+        if self.contender.dialect not in (None, stats["dialect"]):
+            return f"spoke {stats['dialect']}"
+        if self.contender.zero_copy and stats["zero_copied_requests"] < 0.99 * self.least:
+            return f"zero-copied {stats['zero_copied_requests']} requests of {self.least}"
         on_rings = sum(queue["requests"] for queue in stats["per_queue"])
         carried = on_rings if wanted == "io_uring" else stats["requests"] - on_rings
         if carried < self.least:

@@ -5,7 +5,6 @@ import json
 
 from commands import run
 
-DATA_JOBS = 4  # the most jobs that a workload has; each has a file of its own
 METADATA_KINDS = ("stat", "open", "readdir", "create", "unlink")
 
 
@@ -85,9 +84,19 @@ WORKLOADS = (
 )
 
 
+ZERO_COPY_WORKLOADS = (
+    Fio("randread", "1M", True, 2, "B/s"),
+    Fio("read", "1M", True, 2, "B/s"),
+    Fio("randread", "1M", False, 2, "B/s"),
+    Fio("read", "1M", False, 2, "B/s"),
+    Fio("randwrite", "1M", True, 2, "B/s"),
+)
+
+
 def prepare(source, plan, workloads):
-    """Puts onto the source what all contenders are going to work on."""
-    settings = f"--rw=write --bs=1M --size={plan.size} --numjobs={DATA_JOBS}".split()
+    """Puts onto the source what all contenders are going to work on: a file for each job."""
+    jobs = max(workload.jobs for workload in workloads)
+    settings = f"--rw=write --bs=1M --size={plan.size} --numjobs={jobs}".split()
     where = [f"--directory={source}", "--filename_format=data.$jobnum"]
     run(["fio", "--name=prepare", *where, *settings], 300)
     for workload in workloads:
