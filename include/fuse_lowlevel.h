@@ -930,7 +930,9 @@ bool fuse_req_is_uring(fuse_req_t req);
  * @param payload_sz set to its size, in bytes
  * @param mr set to the region of memory that the payload is part of, for registering it
  *           with a device; NULL if there is none. May itself be NULL.
- * @return 0; -EINVAL if the request did not come over io_uring, or for a missing pointer
+ * @return 0; -EINVAL if the request did not come over io_uring, has no such memory (one without
+ *         a payload and with no reply but an error may have none), or for a missing pointer;
+ *         another negative errno if the data of a zero-copied write could not be fetched
  *
  * Since 3.18.
  */
@@ -1293,10 +1295,13 @@ struct fuse_session_stats {
 	 */
 	uint32_t queues;
 
+	/** Of which kind its pools of payload buffers are: "plain" or "registered"; empty without. */
+	char pool[16];
+
 	/**
 	 * Zero. Room for members to come; total stays the last one, and grows at its end.
 	 */
-	uint32_t reserved[6];
+	uint32_t reserved[2];
 
 	/** All queues together, and what went through /dev/fuse beside them. */
 	struct fuse_transport_stats total;

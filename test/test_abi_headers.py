@@ -394,7 +394,7 @@ def test_additions(compiler, config):
         lines.append(
             f'_Static_assert(offsetof(struct fuse_transport_stats, {name}) == {8 * index}, "{name}");'
         )
-    members = {"transport": 0, "dialect": 16, "zero_copy": 32, "queues": 36, "total": 64}
+    members = {"transport": 0, "dialect": 16, "zero_copy": 32, "queues": 36, "pool": 40, "total": 64}
     for name, offset in members.items():
         lines.append(
             f'_Static_assert(offsetof(struct fuse_session_stats, {name}) == {offset}, "{name}");'

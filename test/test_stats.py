@@ -32,7 +32,7 @@ COUNTERS = {
     "unlinked",
     "copied",
 }
-KEYS = COUNTERS | {"transport", "dialect", "zero_copy", "queues", "per_queue"}
+KEYS = COUNTERS | {"transport", "dialect", "pool", "zero_copy", "queues", "per_queue"}
 
 
 def use(folder):
@@ -57,6 +57,7 @@ def test_contents(work, transport):
     assert set(stats) == KEYS
     assert stats["transport"] == kind.stats["transport"]
     assert stats["dialect"] == kind.stats["dialect"]
+    assert stats["pool"] == kind.stats["pool"]
     assert stats["zero_copy"] is kind.is_zero_copy
     if kind.is_zero_copy:
         assert stats["zero_copied_bytes"] == stats["bytes_read"] + stats["bytes_written"]

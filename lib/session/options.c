@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fuse_config.h"
 #include "session/session.h"
@@ -16,7 +17,7 @@
 #define QUEUE_DEPTH_DEFAULT 8
 #define QUEUE_DEPTH_MAX	    1024
 
-/* How long a queue looks for the next request before it sleeps. */
+/* How long a queue looks for the next request before it sleeps; see default_poll_us(). */
 #define POLL_US_DEFAULT 50
 #define POLL_US_MAX	1000000
 
@@ -128,11 +129,21 @@ static int take_option(void *data, const char *arg, int key, struct fuse_args *r
 	}
 }
 
+/*
+ * Polling keeps a CPU's idle task and the wake-up from it out of a request's way. A machine's
+ * only CPU is not idle as long as somebody has something to ask; there it would cost system
+ * calls and bring nothing.
+ */
+static unsigned default_poll_us(void)
+{
+	return sysconf(_SC_NPROCESSORS_ONLN) == 1 ? 0 : POLL_US_DEFAULT;
+}
+
 int fuse_session_options_parse(struct fuse_session_options *options,
 			       struct fuse_args *args)
 {
 	options->queue_depth = QUEUE_DEPTH_DEFAULT;
-	options->poll_us = POLL_US_DEFAULT;
+	options->poll_us = default_poll_us();
 	if (fuse_opt_parse(args, options, table, take_option) < 0)
 		return -1;
 	if (options->zero_copy && options->pool == FUSE_URING_POOL_NONE) {
@@ -167,6 +178,6 @@ void fuse_session_options_help(void)
 	       "    -o io_uring_bufs=N     payload buffers per queue, 1 to %u (one for each "
 	       "request)\n"
 	       "    -o stats=PATH          write statistics to a file, once a second\n",
-	       QUEUE_DEPTH_MAX, QUEUE_DEPTH_DEFAULT, POLL_US_MAX, POLL_US_DEFAULT,
+	       QUEUE_DEPTH_MAX, QUEUE_DEPTH_DEFAULT, POLL_US_MAX, default_poll_us(),
 	       BUFS_MAX);
 }

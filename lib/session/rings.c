@@ -97,6 +97,7 @@ uint64_t fuse_rings_new(struct fuse_session *se, uint64_t kernel_flags)
 static int start(struct fuse_session *se)
 {
 	struct fuse_uring_reason why = { "" };
+	const char *pool;
 	int error;
 
 	atomic_store(&se->on_rings, true);
@@ -110,8 +111,9 @@ static int start(struct fuse_session *se)
 		return error;
 	}
 	atomic_store(&se->protocol.zero_copy, fuse_uring_zero_copy(se->uring));
-	fuse_log(FUSE_LOG_INFO, "fuse: using io_uring (%s%s), %u queues\n",
-		 fuse_uring_dialect(se->uring),
+	pool = fuse_uring_pool(se->uring);
+	fuse_log(FUSE_LOG_INFO, "fuse: using io_uring (%s%s%s%s), %u queues\n",
+		 fuse_uring_dialect(se->uring), *pool ? ", " : "", pool,
 		 fuse_uring_zero_copy(se->uring) ? ", zero-copy" : "",
 		 fuse_uring_queues(se->uring));
 	return 0;

@@ -49,6 +49,8 @@ int fuse_session_get_stats(struct fuse_session *se, struct fuse_session_stats *s
 		strcpy(whole.transport, "io_uring");
 		snprintf(whole.dialect, sizeof(whole.dialect), "%s",
 			 fuse_uring_dialect(se->uring));
+		snprintf(whole.pool, sizeof(whole.pool), "%s",
+			 fuse_uring_pool(se->uring));
 		whole.zero_copy = fuse_uring_zero_copy(se->uring);
 		whole.queues = fuse_uring_queues(se->uring);
 		for (unsigned i = 0; i < whole.queues; i++)

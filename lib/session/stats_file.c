@@ -87,17 +87,23 @@ static void print_queues(FILE *out, struct fuse_session *se, unsigned queues)
 	fprintf(out, "%s]\n", queues ? "\n  " : "");
 }
 
-/* Names of transports and dialects need no escapes. */
+/* Names of transports, dialects and pools need no escapes. */
+static void print_name(FILE *out, const char *key, const char *name)
+{
+	const char *quote = *name ? "\"" : "";
+
+	fprintf(out, "  \"%s\": %s%s%s,\n", key, quote, *name ? name : "null", quote);
+}
+
 static void print_stats(FILE *out, struct fuse_session *se)
 {
 	struct fuse_session_stats stats;
-	const char *quote;
 
 	fuse_session_get_stats(se, &stats, sizeof(stats));
-	quote = stats.dialect[0] ? "\"" : "";
-	fprintf(out, "{\n  \"transport\": \"%s\",\n", stats.transport);
-	fprintf(out, "  \"dialect\": %s%s%s,\n", quote,
-		stats.dialect[0] ? stats.dialect : "null", quote);
+	fprintf(out, "{\n");
+	print_name(out, "transport", stats.transport);
+	print_name(out, "dialect", stats.dialect);
+	print_name(out, "pool", stats.pool);
 	fprintf(out, "  \"zero_copy\": %s,\n", stats.zero_copy ? "true" : "false");
 	fprintf(out, "  \"queues\": %u,\n", stats.queues);
 	print_counters(out, "  ", &stats.total);

@@ -46,11 +46,18 @@ class Transport:
         return self.needs or kernel.best_dialect() if self.is_uring else None
 
     @property
+    def pool(self):
+        if self.dialect != "bufpool":
+            return None
+        return "registered" if "io_uring_pool=registered" in self.options else "plain"
+
+    @property
     def stats(self):
         """What the statistics have to say."""
         return {
             "transport": "io_uring" if self.is_uring else "dev",
             "dialect": self.dialect,
+            "pool": self.pool,
             "zero_copy": self.is_zero_copy,
         }
 
@@ -69,7 +76,6 @@ def _bufpool(name, *options, rare=False):
 
 # A file-system test runs over each of these that the kernel offers. A new dialect is a new
 # line. "io_uring" is what the option comes to by itself: a plain pool, where there are pools.
-# Statistics do not tell one pool from another, so that those with "strict" have it or fail.
 TRANSPORTS = {
     transport.name: transport
     for transport in (

@@ -48,13 +48,14 @@ def _compiler():
 
 
 class Kernel:
-    def __init__(self, name, arch, debug=False, source=None):
+    def __init__(self, name, arch, debug=False, source=None, fragments=()):
         if os.uname().machine != "x86_64":
             raise Failure(f"these kernels are built and run on x86_64, not {os.uname().machine}")
         self.name, self.arch, self.debug = name, arch, debug
         self.release, _, patched = name.partition("+")
         self.patches = self._series() if patched else []
         self.fragments = [HERE / "config" / f"{part}.config" for part in self._parts()]
+        self.fragments += map(Path, fragments)
         packages("build")
         self.source = sources.given(source) if source else sources.Package(self.release)
         self.compiler = _compiler()
@@ -76,8 +77,9 @@ class Kernel:
             digest.update(os.fsencode(text) + b"\0")
         for path in self.fragments + self.patches:
             digest.update(path.read_bytes() + b"\0")
-        debug = "-debug" if self.debug else ""
-        return f"linux-{self.name}-{self.arch}{debug}-{digest.hexdigest()[:12]}"
+        variant = "-debug" if self.debug else ""
+        variant += "".join(f"-{path.stem}" for path in self.fragments[len(self._parts()) :])
+        return f"linux-{self.name}-{self.arch}{variant}-{digest.hexdigest()[:12]}"
 
     def folder(self):
         """The folder in the cache that holds this kernel, built if need be."""

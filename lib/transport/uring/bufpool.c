@@ -282,20 +282,19 @@ static int locate(struct fuse_uring_entry *entry)
 	return has_buffer(entry->opcode) ? locate_buffer(entry) : 0;
 }
 
-#define COMMON                                                                      \
-	.name = "bufpool", .init_flags = FUSE_OVER_IO_URING, .pooled = true,        \
-	.header_stride = 320, .setup_ring = setup_ring, .setup_queue = setup_queue, \
+#define COMMON                                                                     \
+	.name = "bufpool", .init_flags = FUSE_OVER_IO_URING, .header_stride = 320, \
+	.setup_ring = setup_ring, .setup_queue = setup_queue,                      \
 	.arm_register = arm_register, .arm_commit = arm_commit, .locate = locate
 
 const struct fuse_uring_dialect fuse_uring_bufpool = {
-	COMMON,
-	.suits = wants_pool,
-	.has_spare_entries = true,
+	COMMON,		.pool = "plain", .suits = wants_pool, .has_spare_entries = true,
 	.probe = probe,
 };
 
 const struct fuse_uring_dialect fuse_uring_bufpool_registered = {
 	COMMON,
+	.pool = "registered",
 	.variant = REGISTERED,
 	.suits = wants_registered,
 	.probe = probe,
@@ -303,6 +302,7 @@ const struct fuse_uring_dialect fuse_uring_bufpool_registered = {
 
 const struct fuse_uring_dialect fuse_uring_bufpool_zero_copy = {
 	COMMON,
+	.pool = "plain",
 	.has_spare_entries = true,
 	.zero_copy = true,
 	.unprivileged = &fuse_uring_bufpool,
@@ -312,6 +312,7 @@ const struct fuse_uring_dialect fuse_uring_bufpool_zero_copy = {
 
 const struct fuse_uring_dialect fuse_uring_bufpool_zero_copy_registered = {
 	COMMON,
+	.pool = "registered",
 	.variant = REGISTERED,
 	.zero_copy = true,
 	.unprivileged = &fuse_uring_bufpool_registered,

@@ -20,8 +20,11 @@ struct fuse_uring_dialect {
 
 	unsigned variant; /* the dialect's own */
 
-	/* The kernel shares payload buffers out among the entries. */
-	bool pooled;
+	/*
+	 * Which kind of pool the kernel shares payload buffers out of, as statistics give it;
+	 * NULL where each entry has its own.
+	 */
+	const char *pool;
 
 	/* The kernel leaves data with their clients where it was asked to. */
 	bool zero_copy;
@@ -41,7 +44,7 @@ struct fuse_uring_dialect {
 	/*
 	 * An entry that is not used takes no payload memory, so that a queue may have more of
 	 * them than the depth that was asked for (queue.h says what for). Not so where the kernel
-	 * pins the pool or shares it out itself: such memory cannot be given back.
+	 * pins the pool: such memory cannot be given back.
 	 */
 	bool has_spare_entries;
 

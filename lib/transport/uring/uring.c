@@ -126,7 +126,7 @@ static int fill_in(struct fuse_uring *uring, const struct fuse_uring_config *con
 	uring->entries =
 		config->queue_depth + spare_entries(dialect, config->queue_depth);
 	uring->buffers = uring->entries;
-	if (dialect->pooled && config->bufs)
+	if (dialect->pool && config->bufs)
 		uring->buffers = config->bufs;
 	uring->unlinked = config->unlinked;
 	uring->strict = config->strict;
@@ -275,7 +275,7 @@ static bool pool_fits(const struct fuse_uring *uring, struct fuse_uring_reason *
 {
 	uint64_t size = (uint64_t)uring->buffers * uring->payload_max;
 
-	if (!uring->dialect->pooled || size <= UINT32_MAX)
+	if (!uring->dialect->pool || size <= UINT32_MAX)
 		return true;
 	snprintf(why->text, sizeof(why->text),
 		 "a pool of %u buffers of %zu bytes is larger than 4 GiB: "
@@ -325,14 +325,16 @@ static void log_step_down(const struct fuse_uring_config *config,
 {
 	if (!offered && !asks_for_more(config))
 		return;
-	fuse_log(FUSE_LOG_WARNING, "fuse: no io_uring as %s%s: %s\n", rung->name,
-		 rung->zero_copy ? " with zero-copy" : "", why->text);
+	fuse_log(FUSE_LOG_WARNING, "fuse: no io_uring as %s%s%s%s: %s\n", rung->name,
+		 rung->pool ? ", " : "", rung->pool ? rung->pool : "",
+		 rung->zero_copy ? ", zero-copy" : "", why->text);
 }
 
 struct fuse_uring *fuse_uring_new(const struct fuse_uring_config *config,
 				  struct fuse_uring_reason *why)
 {
 	const struct fuse_uring_dialect *const *rung;
+	struct fuse_uring_reason said = { "" };
 	struct fuse_uring *uring = NULL;
 
 	if (!fuse_uring_check(config, why))
@@ -349,8 +351,10 @@ struct fuse_uring *fuse_uring_new(const struct fuse_uring_config *config,
 			break;
 		if (config->strict && asks_for_more(config))
 			return NULL;
-		if (rung[1])
+		/* What stands in the way of a rung may do so with the next, too. */
+		if (rung[1] && strcmp(said.text, why->text) != 0)
 			log_step_down(config, *rung, offered, why);
+		said = *why;
 	}
 	return uring;
 }
@@ -451,6 +455,11 @@ uint64_t fuse_uring_init_flags(const struct fuse_uring *uring)
 const char *fuse_uring_dialect(const struct fuse_uring *uring)
 {
 	return uring->dialect->name;
+}
+
+const char *fuse_uring_pool(const struct fuse_uring *uring)
+{
+	return uring->dialect->pool ? uring->dialect->pool : "";
 }
 
 bool fuse_uring_zero_copy(const struct fuse_uring *uring)

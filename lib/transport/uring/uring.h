@@ -96,6 +96,8 @@ void fuse_uring_free(struct fuse_uring *uring);
 
 /* "per_entry" or "bufpool" */
 const char *fuse_uring_dialect(const struct fuse_uring *uring);
+/* "plain", "registered", or nothing without a pool */
+const char *fuse_uring_pool(const struct fuse_uring *uring);
 /* Constant from fuse_uring_start() on. */
 bool fuse_uring_zero_copy(const struct fuse_uring *uring);
 unsigned fuse_uring_queues(const struct fuse_uring *uring);
@@ -153,6 +155,12 @@ static inline void fuse_uring_free(struct fuse_uring *uring)
 }
 
 static inline const char *fuse_uring_dialect(const struct fuse_uring *uring)
+{
+	(void)uring;
+	return "";
+}
+
+static inline const char *fuse_uring_pool(const struct fuse_uring *uring)
 {
 	(void)uring;
 	return "";
