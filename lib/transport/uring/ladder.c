@@ -199,8 +199,11 @@ bool fuse_uring_available(unsigned queue_depth, bool zero_copy,
 int fuse_uring_refusal_init(struct io_uring *ring)
 {
 	struct io_uring_params params = { .flags = IORING_SETUP_SQE128 };
+	int error = io_uring_queue_init_params(1, ring, &params);
 
-	return io_uring_queue_init_params(1, ring, &params);
+	if (!error)
+		fuse_uring_keep_from_children(ring);
+	return error;
 }
 
 /*

@@ -38,6 +38,15 @@ static const unsigned ring_flags[] = {
 	0,
 };
 
+/*
+ * A process that the filesystem forks has no use for our rings, and could only do harm to
+ * them. (User-mode Linux even complains about it, in 7.3, when such a process ends.)
+ */
+void fuse_uring_keep_from_children(struct io_uring *ring)
+{
+	io_uring_ring_dontfork(ring);
+}
+
 int fuse_uring_ring_init(struct io_uring *ring, unsigned entries, unsigned completions)
 {
 	int error = -EINVAL;
@@ -53,6 +62,8 @@ int fuse_uring_ring_init(struct io_uring *ring, unsigned entries, unsigned compl
 		if (error != -EINVAL)
 			break;
 	}
+	if (!error)
+		fuse_uring_keep_from_children(ring);
 	return error;
 }
 

@@ -323,6 +323,7 @@ void fuse_uring_submit(struct fuse_uring_queue *queue);
 int fuse_uring_await(struct fuse_uring_queue *queue, uint64_t user_data);
 /* The same ring set-up as a queue's. */
 int fuse_uring_ring_init(struct io_uring *ring, unsigned entries, unsigned completions);
+void fuse_uring_keep_from_children(struct io_uring *ring);
 
 static inline uint64_t fuse_uring_now(void)
 {
