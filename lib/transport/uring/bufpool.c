@@ -12,23 +12,14 @@
 #include "fuse_config.h"
 
 #include <errno.h>
-#include <linux/capability.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "support/fault.h"
 #include "transport/uring/dialect.h"
 
-/* `variant` */
-enum {
-	REGISTERED = 1 << 0,
-};
-
 static bool is_registered(const struct fuse_uring_queue *queue)
 {
-	return queue->uring->dialect->variant & REGISTERED;
+	return queue->uring->dialect->pool == FUSE_URING_POOL_REGISTERED;
 }
 
 static unsigned pool_slot(const struct fuse_uring_queue *queue)
@@ -68,28 +59,6 @@ static bool probe(uint64_t kernel_flags, struct fuse_uring_reason *why)
 	return false;
 }
 
-/* What the kernel asks about: the effective set of the thread that adds the queue. */
-static bool is_admin(void)
-{
-	struct __user_cap_header_struct header = {
-		.version = _LINUX_CAPABILITY_VERSION_3,
-	};
-	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = { 0 };
-
-	if (syscall(SYS_capget, &header, sets) < 0)
-		return true; /* the kernel will say */
-	return sets[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective & CAP_TO_MASK(CAP_SYS_ADMIN);
-}
-
-bool fuse_uring_may_zero_copy(struct fuse_uring_reason *why)
-{
-	if (is_admin())
-		return true;
-	snprintf(why->text, sizeof(why->text),
-		 "zero-copy needs CAP_SYS_ADMIN, which this process does not have");
-	return false;
-}
-
 static bool probe_zero_copy(uint64_t kernel_flags, struct fuse_uring_reason *why)
 {
 	return probe(kernel_flags, why) && fuse_uring_may_zero_copy(why);
@@ -99,37 +68,27 @@ static bool probe_zero_copy(uint64_t kernel_flags, struct fuse_uring_reason *why
 
 static int register_pool(struct fuse_uring_queue *queue, const char **step)
 {
-	struct iovec pool = {
+	const struct iovec pool = {
 		.iov_base = queue->region.payloads,
 		.iov_len = queue->region.pool_size,
 	};
-	int result = fuse_fault("pool-register");
+	int error = fuse_fault("pool-register");
 
 	*step = "pool-register";
-	if (result)
-		return result;
-	result = io_uring_register_buffers_update_tag(&queue->ring, pool_slot(queue),
-						      &pool, NULL, 1);
-	if (result < 0)
-		return result;
-	return result == 1 ? 0 : -EIO;
+	return error ? error : fuse_uring_table_set(queue, pool_slot(queue), &pool);
 }
 
 static int setup_ring(struct fuse_uring_queue *queue, const char **step)
 {
 	bool needed = queue->uring->dialect->zero_copy || is_registered(queue);
-	int result;
+	int error;
 
 	if (!needed)
 		return 0;
-	*step = "buffer-table";
-	result = fuse_fault("buffer-table");
-	if (!result)
-		result = io_uring_register_buffers_sparse(&queue->ring,
-							  pool_slot(queue) + 1);
-	if (result < 0)
-		return result;
-	return is_registered(queue) ? register_pool(queue, step) : 0;
+	error = fuse_uring_table_open(queue, pool_slot(queue) + 1, step);
+	if (!error && is_registered(queue))
+		error = register_pool(queue, step);
+	return error;
 }
 
 static void name_pool(const struct fuse_uring_queue *queue, struct io_uring_sqe *sqe)
@@ -217,92 +176,50 @@ static void arm_commit(struct fuse_uring_entry *entry, struct io_uring_sqe *sqe,
 }
 
 /*
- * Requests with neither names nor data, and without a reply but an error, get no buffer; the
- * offset in their slot means nothing, and what it points at belongs to another request. Those of
- * opcodes that are not known are answered with an error and need none.
+ * A zero-copied read has no buffer of the pool's. The offset in the slot of a request without
+ * one means nothing, and what it points at belongs to another request.
  */
-static bool has_buffer(uint32_t opcode)
-{
-	switch (opcode) {
-	case FUSE_FLUSH:
-	case FUSE_RELEASE:
-	case FUSE_RELEASEDIR:
-	case FUSE_FSYNC:
-	case FUSE_FSYNCDIR:
-	case FUSE_SETLK:
-	case FUSE_SETLKW:
-	case FUSE_ACCESS:
-	case FUSE_FALLOCATE:
-	case FUSE_SYNCFS:
-	case FUSE_DESTROY:
-		return false;
-	default:
-		return opcode <= FUSE_COPY_FILE_RANGE_64;
-	}
-}
-
-static int locate_buffer(struct fuse_uring_entry *entry)
-{
-	const struct fuse_uring_region *region = &entry->queue->region;
-	size_t offset = entry->header->ring_ent_in_out.offset;
-
-	if (offset >= region->pool_size || offset % region->payload_stride)
-		return -EIO;
-	entry->payload = region->payloads + offset;
-	entry->payload_room = entry->queue->uring->payload_max;
-	entry->queue->spare_used |=
-		offset >= entry->queue->uring->depth * region->payload_stride;
-	return 0;
-}
-
-/* A zero-copied read has no buffer of the pool's, but a room of ours. */
-static void locate_room(struct fuse_uring_entry *entry)
-{
-	const struct fuse_uring_region *region = &entry->queue->region;
-
-	entry->payload =
-		region->payloads + region->pool_size + entry->id * region->payload_stride;
-	entry->payload_room = entry->queue->uring->payload_max;
-}
-
 static int locate(struct fuse_uring_entry *entry)
 {
-	bool zero_copied =
-		entry->queue->uring->dialect->zero_copy &&
-		(entry->header->ring_ent_in_out.flags & FUSE_URING_ENT_ZERO_COPY) &&
-		(entry->opcode == FUSE_READ || entry->opcode == FUSE_WRITE);
+	const struct fuse_uring_ent_in_out *slot = &entry->header->ring_ent_in_out;
+	bool zero_copied = entry->queue->uring->dialect->zero_copy &&
+			   (slot->flags & FUSE_URING_ENT_ZERO_COPY) &&
+			   (entry->opcode == FUSE_READ || entry->opcode == FUSE_WRITE);
 
 	entry->req.zero_copied = zero_copied;
-	entry->payload = NULL;
-	entry->payload_room = 0;
-	if (zero_copied && entry->opcode == FUSE_READ) {
-		locate_room(entry);
-		return 0;
-	}
-	return has_buffer(entry->opcode) ? locate_buffer(entry) : 0;
+	if (zero_copied && entry->opcode == FUSE_READ)
+		fuse_uring_locate_room(entry);
+	else if (fuse_uring_has_buffer(entry->opcode))
+		return fuse_uring_locate_buffer(entry, slot->offset);
+	else
+		fuse_uring_locate_nowhere(entry);
+	return 0;
 }
 
 #define COMMON                                                                     \
 	.name = "bufpool", .init_flags = FUSE_OVER_IO_URING, .header_stride = 320, \
+	.pool_size_max = UINT32_MAX, .pin = FUSE_URING_PIN_NONE,                   \
 	.setup_ring = setup_ring, .setup_queue = setup_queue,                      \
 	.arm_register = arm_register, .arm_commit = arm_commit, .locate = locate
 
 const struct fuse_uring_dialect fuse_uring_bufpool = {
-	COMMON,		.pool = "plain", .suits = wants_pool, .has_spare_entries = true,
+	COMMON,
+	.pool = FUSE_URING_POOL_PLAIN,
+	.has_spare_entries = true,
+	.suits = wants_pool,
 	.probe = probe,
 };
 
 const struct fuse_uring_dialect fuse_uring_bufpool_registered = {
 	COMMON,
-	.pool = "registered",
-	.variant = REGISTERED,
+	.pool = FUSE_URING_POOL_REGISTERED,
 	.suits = wants_registered,
 	.probe = probe,
 };
 
 const struct fuse_uring_dialect fuse_uring_bufpool_zero_copy = {
 	COMMON,
-	.pool = "plain",
+	.pool = FUSE_URING_POOL_PLAIN,
 	.has_spare_entries = true,
 	.zero_copy = true,
 	.unprivileged = &fuse_uring_bufpool,
@@ -312,8 +229,7 @@ const struct fuse_uring_dialect fuse_uring_bufpool_zero_copy = {
 
 const struct fuse_uring_dialect fuse_uring_bufpool_zero_copy_registered = {
 	COMMON,
-	.pool = "registered",
-	.variant = REGISTERED,
+	.pool = FUSE_URING_POOL_REGISTERED,
 	.zero_copy = true,
 	.unprivileged = &fuse_uring_bufpool_registered,
 	.suits = wants_both,

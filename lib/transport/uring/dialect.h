@@ -3,7 +3,7 @@
  * What a dialect of FUSE over io_uring has to say: the part of the wire format in which
  * kernels differ. One dialect is a rung of the ladder; a format that may be used in
  * several ways (pinned or not, zero-copy or not) is several rungs, whose tables share
- * their functions and differ in `variant`.
+ * their functions.
  *
  * All functions but probe() run in the queue's owner thread.
  */
@@ -18,13 +18,12 @@ struct fuse_uring_dialect {
 	/* What FUSE_INIT's reply has to carry for the kernel to speak this dialect. */
 	uint64_t init_flags;
 
-	unsigned variant; /* the dialect's own */
+	/* Which kind of pool the kernel shares payload buffers out of, if it does. */
+	enum fuse_uring_pool pool;
+	uint64_t pool_size_max; /* in bytes, as far as the format sets a limit; 0: none */
 
-	/*
-	 * Which kind of pool the kernel shares payload buffers out of, as statistics give it;
-	 * NULL where each entry has its own.
-	 */
-	const char *pool;
+	/* What the kernel itself pins, and maps for itself. */
+	enum fuse_uring_pin pin;
 
 	/* The kernel leaves data with their clients where it was asked to. */
 	bool zero_copy;
@@ -49,8 +48,8 @@ struct fuse_uring_dialect {
 	bool has_spare_entries;
 
 	/*
-	 * Whether this rung has what was asked for, the options that are about ways to do
-	 * the same included. NULL: nothing was.
+	 * Whether this rung is one of those to try, the options that are about ways to do
+	 * the same considered. NULL: always.
 	 */
 	bool (*suits)(const struct fuse_uring_config *config);
 
@@ -90,13 +89,27 @@ struct fuse_uring_dialect {
 /* A: one payload buffer per entry. Linux 6.14. */
 extern const struct fuse_uring_dialect fuse_uring_per_entry;
 
-/* False with *why filled in if this process lacks what the kernel demands for zero-copy. */
-bool fuse_uring_may_zero_copy(struct fuse_uring_reason *why);
-
 /* C: buffer pools. Linux 7.3. */
 extern const struct fuse_uring_dialect fuse_uring_bufpool;
 extern const struct fuse_uring_dialect fuse_uring_bufpool_registered;
 extern const struct fuse_uring_dialect fuse_uring_bufpool_zero_copy;
 extern const struct fuse_uring_dialect fuse_uring_bufpool_zero_copy_registered;
+
+/* pool.c: what the dialects with pools share */
+
+/* False with *why filled in if this process lacks what the kernel demands for zero-copy. */
+bool fuse_uring_may_zero_copy(struct fuse_uring_reason *why);
+/* Gives the ring a table of registered buffers, all of them empty. */
+int fuse_uring_table_open(struct fuse_uring_queue *queue, unsigned slots,
+			  const char **step);
+/* Pins memory and puts it into a slot; an empty piece of memory empties the slot. */
+int fuse_uring_table_set(struct fuse_uring_queue *queue, unsigned slot,
+			 const struct iovec *memory);
+/* Whether the kernel lends requests of this opcode a buffer, unless they are zero-copied. */
+bool fuse_uring_has_buffer(uint32_t opcode);
+/* Where a request's payload lies: in no place, in the pool, or in the entry's room. */
+void fuse_uring_locate_nowhere(struct fuse_uring_entry *entry);
+int fuse_uring_locate_buffer(struct fuse_uring_entry *entry, size_t offset);
+void fuse_uring_locate_room(struct fuse_uring_entry *entry);
 
 #endif

@@ -54,6 +54,8 @@ static int locate(struct fuse_uring_entry *entry)
 const struct fuse_uring_dialect fuse_uring_per_entry = {
 	.name = "per_entry",
 	.init_flags = FUSE_OVER_IO_URING,
+	.pool = FUSE_URING_POOL_NONE,
+	.pin = FUSE_URING_PIN_NONE,
 	.header_stride = 320,
 	.has_spare_entries = true,
 	.probe = probe,

@@ -478,7 +478,7 @@ static void sleep_until_event(struct fuse_uring_queue *queue)
 	 */
 	if (may_trim && !io_uring_sq_ready(&queue->ring) &&
 	    !io_uring_cq_ready(&queue->ring)) {
-		fuse_uring_region_trim(&queue->region, queue->uring->depth);
+		fuse_uring_region_trim(&queue->region, queue->uring->kept_buffers);
 		queue->spare_used = false;
 	}
 }

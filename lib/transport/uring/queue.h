@@ -348,9 +348,10 @@ struct fuse_uring {
 	const struct fuse_uring_dialect *dialect;
 	struct fuse_transport_handler handler;
 	void (*disconnected)(struct fuse_protocol *protocol);
-	unsigned depth;	  /* entries per queue that were asked for */
-	unsigned entries; /* entries per queue, spare ones included */
-	unsigned buffers; /* payload buffers per queue */
+	unsigned depth;	       /* entries per queue that were asked for */
+	unsigned entries;      /* entries per queue, spare ones included */
+	unsigned buffers;      /* payload buffers per queue */
+	unsigned kept_buffers; /* ...of which so many keep their memory when it is idle */
 	bool unlinked;
 	bool strict;
 	uint64_t poll_ns;

@@ -115,6 +115,21 @@ static unsigned spare_entries(const struct fuse_uring_dialect *dialect, unsigned
 	return spare < FUSE_URING_SPARE_MAX ? spare : FUSE_URING_SPARE_MAX;
 }
 
+/* What is pinned is not given back, and so there is none for spare entries. */
+static void settle_buffers(struct fuse_uring *uring,
+			   const struct fuse_uring_config *config)
+{
+	bool pooled = uring->dialect->pool != FUSE_URING_POOL_NONE;
+	bool pinned = uring->dialect->pool == FUSE_URING_POOL_REGISTERED;
+
+	uring->buffers = pinned ? uring->depth : uring->entries;
+	if (pooled && config->bufs)
+		uring->buffers = config->bufs;
+	uring->kept_buffers = uring->buffers;
+	if (!pinned && uring->depth < uring->buffers)
+		uring->kept_buffers = uring->depth;
+}
+
 static int fill_in(struct fuse_uring *uring, const struct fuse_uring_config *config,
 		   const struct fuse_uring_dialect *dialect)
 {
@@ -125,9 +140,7 @@ static int fill_in(struct fuse_uring *uring, const struct fuse_uring_config *con
 	uring->depth = config->queue_depth;
 	uring->entries =
 		config->queue_depth + spare_entries(dialect, config->queue_depth);
-	uring->buffers = uring->entries;
-	if (dialect->pool && config->bufs)
-		uring->buffers = config->bufs;
+	settle_buffers(uring, config);
 	uring->unlinked = config->unlinked;
 	uring->strict = config->strict;
 	uring->poll_ns = (uint64_t)config->poll_us * 1000;
@@ -270,12 +283,12 @@ static int start_owners(struct fuse_uring *uring, struct fuse_uring_reason *why)
 	return error;
 }
 
-/* A pool's size has 32 bits on the wire. */
 static bool pool_fits(const struct fuse_uring *uring, struct fuse_uring_reason *why)
 {
 	uint64_t size = (uint64_t)uring->buffers * uring->payload_max;
+	uint64_t size_max = uring->dialect->pool_size_max;
 
-	if (!uring->dialect->pool || size <= UINT32_MAX)
+	if (!size_max || size <= size_max)
 		return true;
 	snprintf(why->text, sizeof(why->text),
 		 "a pool of %u buffers of %zu bytes is larger than 4 GiB: "
@@ -315,19 +328,60 @@ static struct fuse_uring *bring_up(const struct fuse_uring_config *config,
 /* An option that only some rungs can satisfy. */
 static bool asks_for_more(const struct fuse_uring_config *config)
 {
-	return config->zero_copy || config->pool != FUSE_URING_POOL_ANY || config->bufs;
+	return config->zero_copy || config->pool != FUSE_URING_POOL_ANY ||
+	       config->pin != FUSE_URING_PIN_ANY || config->bufs;
 }
 
-/* Nobody misses what an older kernel does not have, unless it was asked for. */
-static void log_step_down(const struct fuse_uring_config *config,
-			  const struct fuse_uring_dialect *rung, bool offered,
-			  const struct fuse_uring_reason *why)
+static bool has_all(const struct fuse_uring_dialect *rung,
+		    const struct fuse_uring_config *config)
 {
-	if (!offered && !asks_for_more(config))
+	return (rung->zero_copy || !config->zero_copy) &&
+	       (rung->pool != FUSE_URING_POOL_NONE || !config->bufs) &&
+	       (rung->pool == config->pool || config->pool == FUSE_URING_POOL_ANY) &&
+	       (rung->pin == config->pin || config->pin == FUSE_URING_PIN_ANY);
+}
+
+/* Whether to try it at all. */
+static bool is_considered(const struct fuse_uring_dialect *rung,
+			  const struct fuse_uring_config *config)
+{
+	if (rung->suits && !rung->suits(config))
+		return false;
+	return !config->strict || has_all(rung, config);
+}
+
+static const char *const pool_names[] = {
+	[FUSE_URING_POOL_ANY] = "",
+	[FUSE_URING_POOL_NONE] = "",
+	[FUSE_URING_POOL_PLAIN] = "plain",
+	[FUSE_URING_POOL_REGISTERED] = "registered",
+};
+
+/* A rung that the mount does without, and why. */
+struct missed {
+	const struct fuse_uring_dialect *rung;
+	bool offered;
+	struct fuse_uring_reason why;
+};
+
+/*
+ * Nobody misses what an older kernel does not have, unless it was asked for. And what
+ * stands in the way of a rung may do so with the next, too.
+ */
+static void log_step_down(const struct fuse_uring_config *config,
+			  const struct missed *missed, struct fuse_uring_reason *said)
+{
+	const struct fuse_uring_dialect *rung = missed->rung;
+	const char *pool = pool_names[rung->pool];
+
+	if ((!missed->offered && !asks_for_more(config)) ||
+	    strcmp(said->text, missed->why.text) == 0)
 		return;
-	fuse_log(FUSE_LOG_WARNING, "fuse: no io_uring as %s%s%s%s: %s\n", rung->name,
-		 rung->pool ? ", " : "", rung->pool ? rung->pool : "",
-		 rung->zero_copy ? ", zero-copy" : "", why->text);
+	*said = missed->why;
+	fuse_log(FUSE_LOG_WARNING, "fuse: no io_uring as %s%s%s%s%s: %s\n", rung->name,
+		 *pool ? ", " : "", pool,
+		 rung->pin > FUSE_URING_PIN_NONE ? ", headers pinned" : "",
+		 rung->zero_copy ? ", zero-copy" : "", missed->why.text);
 }
 
 struct fuse_uring *fuse_uring_new(const struct fuse_uring_config *config,
@@ -335,26 +389,24 @@ struct fuse_uring *fuse_uring_new(const struct fuse_uring_config *config,
 {
 	const struct fuse_uring_dialect *const *rung;
 	struct fuse_uring_reason said = { "" };
+	struct missed missed = { .rung = NULL };
 	struct fuse_uring *uring = NULL;
 
 	if (!fuse_uring_check(config, why))
 		return NULL;
+	snprintf(why->text, sizeof(why->text),
+		 "no kernel has all that is asked for together");
 	for (rung = fuse_uring_ladder; *rung && !uring; rung++) {
-		bool offered;
-
-		if ((*rung)->suits && !(*rung)->suits(config))
+		if (!is_considered(*rung, config))
 			continue;
-		offered = (*rung)->probe(config->kernel_flags, why);
-		if (offered)
+		/* Of the last one the caller tells. */
+		if (missed.rung)
+			log_step_down(config, &missed, &said);
+		missed.rung = *rung;
+		missed.offered = (*rung)->probe(config->kernel_flags, why);
+		if (missed.offered)
 			uring = bring_up(config, *rung, why);
-		if (uring)
-			break;
-		if (config->strict && asks_for_more(config))
-			return NULL;
-		/* What stands in the way of a rung may do so with the next, too. */
-		if (rung[1] && strcmp(said.text, why->text) != 0)
-			log_step_down(config, *rung, offered, why);
-		said = *why;
+		missed.why = *why;
 	}
 	return uring;
 }
@@ -459,7 +511,7 @@ const char *fuse_uring_dialect(const struct fuse_uring *uring)
 
 const char *fuse_uring_pool(const struct fuse_uring *uring)
 {
-	return uring->dialect->pool ? uring->dialect->pool : "";
+	return pool_names[uring->dialect->pool];
 }
 
 bool fuse_uring_zero_copy(const struct fuse_uring *uring)

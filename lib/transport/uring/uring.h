@@ -31,6 +31,14 @@ enum fuse_uring_pool {
 	FUSE_URING_POOL_REGISTERED, /* pins them once */
 };
 
+/* What kernels with buffer rings pin for as long as a mount lasts, and map for themselves. */
+enum fuse_uring_pin {
+	FUSE_URING_PIN_ANY, /* as much as they let this process have */
+	FUSE_URING_PIN_NONE,
+	FUSE_URING_PIN_HEADERS,
+	FUSE_URING_PIN_ALL, /* headers and payload buffers */
+};
+
 struct fuse_uring_config {
 	int fd;		       /* the /dev/fuse descriptor; not owned */
 	uint64_t kernel_flags; /* all 64 bits that the kernel offered in FUSE_INIT */
@@ -42,6 +50,7 @@ struct fuse_uring_config {
 	bool zero_copy; /* wanted; fuse_uring_zero_copy() says whether it came about */
 	bool unlinked;	/* commit after the data have moved, not with them */
 	enum fuse_uring_pool pool;
+	enum fuse_uring_pin pin;
 	unsigned
 		bufs; /* payload buffers per queue where they are pooled; 0: one an entry */
 	bool strict; /* do without rings rather than without what is asked for above */
