@@ -186,7 +186,7 @@ static int locate(struct fuse_uring_entry *entry)
 			   (slot->flags & FUSE_URING_ENT_ZERO_COPY) &&
 			   (entry->opcode == FUSE_READ || entry->opcode == FUSE_WRITE);
 
-	entry->req.zero_copied = zero_copied;
+	entry->req.zero_copied = entry->paged = zero_copied;
 	if (zero_copied && entry->opcode == FUSE_READ)
 		fuse_uring_locate_room(entry);
 	else if (fuse_uring_has_buffer(entry->opcode))

@@ -179,9 +179,13 @@ void fuse_uring_entry_dispatch(struct fuse_uring_entry *entry)
 static bool has_to_load(const struct fuse_uring_entry *entry)
 {
 	const struct fuse_transport_handler *handler = &entry->queue->uring->handler;
+	struct fuse_uring_pages pages = fuse_uring_pages_of(entry->opcode);
 
-	return entry->req.zero_copied && entry->opcode == FUSE_WRITE &&
-	       (!handler->wants_data || handler->wants_data(&entry->req));
+	if (!entry->paged || !pages.in_request)
+		return false;
+	if (entry->opcode == FUSE_WRITE)
+		return !handler->wants_data || handler->wants_data(&entry->req);
+	return entry->req.view.payload_size > pages.request_lead;
 }
 
 static void take_request(struct fuse_uring_entry *entry)
@@ -350,22 +354,24 @@ static int gather(struct fuse_uring_entry *entry, const struct iovec *iov, int c
 	return 0;
 }
 
-/* A read whose pages are with the client and not in the payload buffer. */
-static bool is_read_of_client(const struct fuse_uring_entry *entry)
+/* A reply that the kernel does not look for in the payload buffer, or not all of it. */
+static bool ends_with_client(const struct fuse_uring_entry *entry, size_t size)
 {
-	return entry->req.zero_copied && entry->opcode == FUSE_READ;
+	struct fuse_uring_pages pages = fuse_uring_pages_of(entry->opcode);
+
+	return entry->paged && pages.in_reply && size > pages.reply_lead;
 }
 
 /* The reply lies in the entry's room: it goes to the client like any file's data. */
 int fuse_uring_entry_from_room(struct fuse_uring_entry *entry, size_t size)
 {
 	const struct fuse_uring_region *region = &entry->queue->region;
+	size_t lead = fuse_uring_pages_of(entry->opcode).reply_lead;
 	const struct fuse_fd_range room = {
 		.fd = region->memfd,
-		.off = fuse_uring_region_offset(region, entry->payload),
-		.size = size,
+		.off = fuse_uring_region_offset(region, entry->payload + lead),
+		.size = size - lead,
 	};
-
 	int error = fuse_uring_move_plan(entry, &room, 1, false);
 
 	entry->move.from_room = !error;
@@ -382,7 +388,7 @@ static int reply(struct fuse_req *req, int error, const struct iovec *iov, int c
 		return -ENOENT;
 	if (!error)
 		problem = gather(entry, iov, count, &size);
-	if (!problem && size && is_read_of_client(entry))
+	if (!problem && ends_with_client(entry, size))
 		problem = fuse_uring_entry_from_room(entry, size);
 	/* Somebody waits: what cannot be delivered has to become an error. */
 	if (problem)
@@ -483,8 +489,8 @@ static int reply_data(struct fuse_req *req, struct fuse_bufvec *data,
 		return -EINVAL;
 	}
 	/* Without a descriptor of our own there is still the way through memory. */
-	if (is_read_of_client(entry) && is_one_range(data, &range) &&
-	    !fuse_uring_move_plan(entry, &range, 1, true))
+	if (entry->opcode != FUSE_IOCTL && ends_with_client(entry, size) &&
+	    is_one_range(data, &range) && !fuse_uring_move_plan(entry, &range, 1, true))
 		return 0;
 	flags |= FUSE_BUF_NO_SPLICE; /* the destination is memory */
 	if (size && data->count - data->idx > 1 && overlaps(entry, data))
@@ -498,8 +504,7 @@ static int reply_data(struct fuse_req *req, struct fuse_bufvec *data,
 		return 0;
 	}
 	*sent = (size_t)copied;
-	if (copied && is_read_of_client(entry) &&
-	    !fuse_uring_entry_from_room(entry, *sent))
+	if (ends_with_client(entry, *sent) && !fuse_uring_entry_from_room(entry, *sent))
 		return 0;
 	fuse_uring_entry_encode(entry, 0, *sent);
 	return 0;

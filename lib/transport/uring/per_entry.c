@@ -44,7 +44,7 @@ static void arm_commit(struct fuse_uring_entry *entry, struct io_uring_sqe *sqe,
 
 static int locate(struct fuse_uring_entry *entry)
 {
-	entry->req.zero_copied = false;
+	entry->req.zero_copied = entry->paged = false;
 	entry->queue->spare_used |= entry->id >= entry->queue->uring->depth;
 	entry->payload = entry->iov[1].iov_base;
 	entry->payload_room = entry->queue->uring->payload_max;

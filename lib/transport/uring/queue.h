@@ -125,8 +125,9 @@ struct fuse_uring_entry {
 	uint32_t opcode;
 	char *payload;
 	size_t payload_room;
-	bool replied;	  /* the slot holds a reply */
-	bool dropped;	  /* given back without ever having been dispatched */
+	bool paged;   /* its client's pages are in the ring's table, at the entry's id */
+	bool replied; /* the slot holds a reply */
+	bool dropped; /* given back without ever having been dispatched */
 	bool load_wanted; /* guarded by the queue's wish_lock once it is on the list */
 	int load_error;	  /* the same */
 	bool copy_wanted; /* its job is not to be dispatched but to have its data copied */
@@ -168,6 +169,17 @@ int fuse_uring_entry_from_room(struct fuse_uring_entry *entry, size_t size);
 void fuse_uring_entry_dispatch(struct fuse_uring_entry *entry);
 
 /* zero_copy.c */
+
+/*
+ * What an opcode's pages stand for, where the kernel leaves them with its client: the end of the
+ * request's payload, or of its reply's, or both. What leads up to it lies in memory.
+ */
+struct fuse_uring_pages {
+	bool in_request, in_reply;
+	size_t request_lead, reply_lead; /* bytes */
+};
+
+struct fuse_uring_pages fuse_uring_pages_of(uint32_t opcode);
 
 /*
  * Plans to answer the request by moving data; called by whoever holds it. With `keep` the

@@ -19,6 +19,11 @@
  *
  * Loading: a write's data are fetched to its own payload buffer, through the memfd that
  * the buffer is part of.
+ *
+ * Kernels with buffer rings leave all pages with their clients, also those of directories, links,
+ * ioctls and retrieved caches. There is no reason why a filesystem should know: the data of
+ * such a request are loaded before it is handed over, and its reply, put together in memory,
+ * goes out like that of a read. The counters are about reads and writes only.
  */
 #include "fuse_config.h"
 
@@ -30,9 +35,37 @@
 
 #include "transport/uring/dialect.h"
 
-static bool is_read(const struct fuse_uring_entry *entry)
+static const struct fuse_uring_pages pages[] = {
+	[FUSE_READ] = { .in_reply = true },
+	[FUSE_READDIR] = { .in_reply = true },
+	[FUSE_READDIRPLUS] = { .in_reply = true },
+	[FUSE_READLINK] = { .in_reply = true },
+	[FUSE_WRITE] = { .in_request = true },
+	[FUSE_NOTIFY_REPLY] = { .in_request = true,
+				.request_lead = sizeof(struct fuse_notify_retrieve_in) },
+	[FUSE_IOCTL] = { .in_request = true,
+			 .in_reply = true,
+			 .reply_lead = sizeof(struct fuse_ioctl_out) },
+};
+
+struct fuse_uring_pages fuse_uring_pages_of(uint32_t opcode)
 {
-	return entry->opcode == FUSE_READ;
+	if (opcode < sizeof(pages) / sizeof(pages[0]))
+		return pages[opcode];
+	return (struct fuse_uring_pages){ 0 };
+}
+
+/* The direction of a move: to the client, or from it. */
+static bool is_reply(const struct fuse_uring_entry *entry)
+{
+	return entry->opcode != FUSE_WRITE;
+}
+
+static void count(const struct fuse_uring_entry *entry, _Atomic uint64_t *counter,
+		  int64_t by)
+{
+	if (entry->req.zero_copied)
+		fuse_count(counter, (uint64_t)by);
 }
 
 /* ---- Planning: in any thread ---- */
@@ -115,9 +148,9 @@ static void count_moved(struct fuse_uring_entry *entry, int64_t bytes)
 
 	if (entry->move.from_room)
 		return;
-	fuse_count(&counters->zero_copied_bytes, (uint64_t)bytes);
-	fuse_count(is_read(entry) ? &counters->bytes_read : &counters->bytes_written,
-		   (uint64_t)bytes);
+	count(entry, &counters->zero_copied_bytes, bytes);
+	count(entry, is_reply(entry) ? &counters->bytes_read : &counters->bytes_written,
+	      bytes);
 }
 
 /* The reply to a move of so many bytes. */
@@ -125,7 +158,8 @@ static void encode_moved(struct fuse_uring_entry *entry, int error, size_t bytes
 {
 	struct fuse_write_out out = { .size = (uint32_t)bytes };
 
-	if (error || is_read(entry)) {
+	if (error || is_reply(entry)) {
+		bytes += fuse_uring_pages_of(entry->opcode).reply_lead;
 		fuse_uring_entry_encode(entry, error, error ? 0 : bytes);
 		return;
 	}
@@ -147,7 +181,7 @@ static bool submit_piece(struct fuse_uring_entry *entry, unsigned number, size_t
 
 	if (!sqe)
 		return false;
-	sqe->opcode = is_read(entry) ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED;
+	sqe->opcode = is_reply(entry) ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED;
 	sqe->fd = piece->fd;
 	sqe->off = (uint64_t)piece->off;
 	sqe->addr = offset;
@@ -197,7 +231,7 @@ static void begin_linked(struct fuse_uring_entry *entry)
 	encode_moved(entry, 0, move->announced);
 	if (submit_piece(entry, 0, 0))
 		fuse_uring_entry_commit(entry);
-	fuse_count(&entry->queue->counters.linked, 1);
+	count(entry, &entry->queue->counters.linked, 1);
 }
 
 static void finish_move(struct fuse_uring_entry *entry);
@@ -215,7 +249,7 @@ static void begin_unlinked(struct fuse_uring_entry *entry)
 			move->pieces[i].result = -EIO;
 		offset += move->pieces[i].size;
 	}
-	fuse_count(&entry->queue->counters.unlinked, 1);
+	count(entry, &entry->queue->counters.unlinked, 1);
 	if (--move->under_way == 0)
 		finish_move(entry);
 }
@@ -225,9 +259,10 @@ void fuse_uring_move_begin(struct fuse_uring_entry *entry)
 	struct fuse_uring_queue *queue = entry->queue;
 	struct fuse_uring_move *move = &entry->move;
 
-	fuse_count(move->from_room ? &queue->counters.copied
-				   : &queue->counters.zero_copied_requests,
-		   1);
+	count(entry,
+	      move->from_room ? &queue->counters.copied
+			      : &queue->counters.zero_copied_requests,
+	      1);
 	queue->rooms_busy += move->from_room;
 	queue->spare_used |= move->from_room;
 	count_moved(entry, (int64_t)move->announced);
@@ -287,7 +322,7 @@ static void hand_to_copier(struct fuse_uring_entry *entry)
 {
 	struct fuse_uring_queue *queue = entry->queue;
 
-	fuse_count(&queue->counters.zero_copied_requests, -(uint64_t)1);
+	count(entry, &queue->counters.zero_copied_requests, -1);
 	entry->state = FUSE_ENTRY_HELD;
 	entry->copy_wanted = true;
 	queue->held++;
@@ -319,7 +354,7 @@ static void mend(struct fuse_uring_entry *entry)
 {
 	struct fuse_counters *counters = &entry->queue->counters;
 
-	fuse_count(&counters->broken, 1);
+	count(entry, &counters->broken, 1);
 	/* The reply that was not sent has been counted, and will be again. */
 	fuse_count(&counters->replies, -(uint64_t)1);
 	finish_move(entry);
@@ -371,7 +406,7 @@ static ssize_t copy_piece(struct fuse_uring_entry *entry,
 	ssize_t result;
 
 	do {
-		if (is_read(entry))
+		if (is_reply(entry))
 			result = piece->off < 0 ? read(piece->fd, memory, piece->size)
 						: pread(piece->fd, memory, piece->size,
 							piece->off);
@@ -404,15 +439,15 @@ static ssize_t copy_pieces(struct fuse_uring_entry *entry)
 void fuse_uring_move_copy(struct fuse_uring_entry *entry)
 {
 	struct fuse_counters *counters = &entry->queue->counters;
-	bool reads = is_read(entry);
+	bool reads = is_reply(entry);
 	ssize_t copied = reads ? 0 : fuse_uring_load(&entry->req);
 
 	if (!copied)
 		copied = copy_pieces(entry);
 	fuse_uring_move_end(entry);
 	if (copied > 0)
-		fuse_count(reads ? &counters->bytes_read : &counters->bytes_written,
-			   (uint64_t)copied);
+		count(entry, reads ? &counters->bytes_read : &counters->bytes_written,
+		      copied);
 	if (!reads || copied <= 0 || fuse_uring_entry_from_room(entry, (size_t)copied))
 		encode_moved(entry, copied < 0 ? (int)copied : 0,
 			     copied < 0 ? 0 : (size_t)copied);
@@ -456,6 +491,7 @@ void fuse_uring_move_cancel(struct fuse_uring_queue *queue)
 static bool submit_load(struct fuse_uring_entry *entry)
 {
 	struct fuse_uring_queue *queue = entry->queue;
+	size_t lead = fuse_uring_pages_of(entry->opcode).request_lead;
 	struct io_uring_sqe *sqe =
 		fuse_uring_sqe(queue, FUSE_USER_DATA(FUSE_SUBJECT_LOAD, entry->id, 0));
 
@@ -463,9 +499,10 @@ static bool submit_load(struct fuse_uring_entry *entry)
 		return false;
 	sqe->opcode = IORING_OP_WRITE_FIXED;
 	sqe->fd = queue->region.memfd;
-	sqe->off = (uint64_t)fuse_uring_region_offset(&queue->region, entry->payload);
+	sqe->off =
+		(uint64_t)fuse_uring_region_offset(&queue->region, entry->payload + lead);
 	sqe->addr = 0;
-	sqe->len = (uint32_t)entry->req.view.payload_size;
+	sqe->len = (uint32_t)(entry->req.view.payload_size - lead);
 	sqe->buf_index = (uint16_t)entry->id;
 	sqe->personality = (uint16_t)queue->personality;
 	return true;
@@ -473,11 +510,13 @@ static bool submit_load(struct fuse_uring_entry *entry)
 
 static int loaded(struct fuse_uring_entry *entry, int result)
 {
-	if (result >= 0 && (size_t)result != entry->req.view.payload_size)
+	size_t lead = fuse_uring_pages_of(entry->opcode).request_lead;
+
+	if (result >= 0 && lead + (size_t)result != entry->req.view.payload_size)
 		result = -EIO;
 	entry->req.loaded = result >= 0;
 	if (entry->req.loaded)
-		fuse_count(&entry->queue->counters.copied, 1);
+		count(entry, &entry->queue->counters.copied, 1);
 	return result < 0 ? error_for_client(result) : 0;
 }
 
