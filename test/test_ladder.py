@@ -53,6 +53,19 @@ POOL_FAULTS = {
     "add-bufpool@2": (["io_uring_zero_copy"], errno.ENOMEM, None),
 }
 
+# And where there are buffer rings, with the kind of pool that is left. What is pinned on trial is
+# given back when the kernel has been told that there will be rings.
+RING_FAULTS = {
+    "buffer-table": (["io_uring_zero_copy"], errno.ENOMEM, "plain"),
+    "buffer-table@2": (["io_uring_zero_copy"], errno.ENOMEM, "registered"),
+    "pin-headers": (["io_uring", "io_uring_pin=headers"], errno.ENOMEM, "plain"),
+    "pin-headers@2": (["io_uring_zero_copy"], errno.ENOMEM, "registered"),
+    "pin-payload": (["io_uring_zero_copy"], errno.ENOMEM, "plain"),
+    "pin-payload@2": (["io_uring_zero_copy"], errno.ENOMEM, "registered"),
+    "unpin-trial": (["io_uring", "io_uring_pin=all"], errno.EINVAL, None),
+    "unpin-trial@2": (["io_uring_zero_copy"], errno.EINVAL, None),
+}
+
 # Below it is only /dev/fuse, on every kernel.
 ONE_RUNG = ["io_uring_pool=none"]
 
@@ -77,10 +90,14 @@ def uring_disabled():
     ENABLE_URING.write_text("1" if before == "Y" else "0")
 
 
-def environment(fault):
-    step, _, count = fault.partition("@")
-    number = FAULTS[fault]
-    return {"FUSE_FAULT": f"{step}{'@' + count if count else ''}:{number}"}
+def environment(fault, number=None):
+    return {"FUSE_FAULT": f"{fault}:{number or FAULTS[fault]}"}
+
+
+def skip_without_queues_for(fault):
+    count = fault.partition("@")[2]
+    if count and possible_cpus() < int(count):
+        pytest.skip(f"needs {count} CPUs, for as many queues")
 
 
 def assert_one_reason(log, *words):
@@ -108,7 +125,8 @@ def test_every_step_is_tested():
     for path in (SOURCE_ROOT / "lib" / "transport" / "uring").rglob("*.c"):
         steps |= set(re.findall(r'fuse_fault\("([^"]+)"\)', path.read_text()))
     assert steps
-    assert steps <= {fault.partition("@")[0] for fault in FAULTS.keys() | POOL_FAULTS.keys()}
+    tested = FAULTS.keys() | POOL_FAULTS.keys() | RING_FAULTS.keys()
+    assert steps <= {fault.partition("@")[0] for fault in tested}
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -127,15 +145,14 @@ def test_fault_leads_to_dev(work, fault):
 @pytest.mark.parametrize("fault", POOL_FAULTS)
 def test_pool_fault_steps_down(work, fault):
     options, number, dialect = POOL_FAULTS[fault]
-    step, _, count = fault.partition("@")
-    if count and possible_cpus() < int(count):
-        pytest.skip(f"needs {count} CPUs, for as many queues")
-    environment = {"FUSE_FAULT": f"{step}{'@' + count if count else ''}:{number}"}
+    step = fault.partition("@")[0]
+    skip_without_queues_for(fault)
     # There the plain pool is a rung of its own, and has no table to register.
     expect = {"transport": "io_uring", "dialect": dialect, "zero_copy": False}
     if not dialect:
         expect = ON_DEV
-    with Mount(work, "dev-multi", options=options, env=environment, expect=expect) as mount:
+    env = environment(fault, number)
+    with Mount(work, "dev-multi", options=options, env=env, expect=expect) as mount:
         lines = [line for line in mount.log().splitlines() if step in line]
         assert len(lines) == 1 and os.strerror(number) in lines[0], mount.log()
         assert ("no io_uring as bufpool" if dialect else "/dev/fuse") in lines[0]
@@ -146,12 +163,72 @@ def test_pool_fault_steps_down(work, fault):
 @pytest.mark.parametrize("fault", POOL_FAULTS)
 def test_pool_fault_with_strict(work, fault):
     options, number, _ = POOL_FAULTS[fault]
-    step, _, count = fault.partition("@")
-    if count and possible_cpus() < int(count):
-        pytest.skip(f"needs {count} CPUs, for as many queues")
-    environment = {"FUSE_FAULT": f"{step}{'@' + count if count else ''}:{number}"}
-    mount = Mount(work, "dev-multi", options=[*options, "io_uring_strict"], env=environment)
-    assert_strict_fails(mount, step, os.strerror(number))
+    assert_strict_fault(work, fault, options, number)
+
+
+def assert_strict_fault(work, fault, options, number):
+    skip_without_queues_for(fault)
+    env = environment(fault, number)
+    mount = Mount(work, "dev-multi", options=[*options, "io_uring_strict"], env=env)
+    assert_strict_fails(mount, fault.partition("@")[0], os.strerror(number))
+
+
+@pytest.mark.dialect("bufring")
+@pytest.mark.parametrize("fault", RING_FAULTS)
+def test_ring_fault_steps_down(work, fault):
+    options, number, pool = RING_FAULTS[fault]
+    step = fault.partition("@")[0]
+    skip_without_queues_for(fault)
+    expect = {"transport": "io_uring", "dialect": "bufring", "pool": pool, "zero_copy": False}
+    if not pool:
+        expect = ON_DEV
+    env = environment(fault, number)
+    with Mount(work, "dev-multi", options=options, env=env, expect=expect) as mount:
+        lines = [line for line in mount.log().splitlines() if step in line]
+        assert lines and all(os.strerror(number) in line for line in lines), mount.log()
+        assert ("no io_uring as bufring" if pool else "/dev/fuse") in lines[0]
+        use(mount)
+
+
+@pytest.mark.dialect("bufring")
+@pytest.mark.parametrize("fault", RING_FAULTS)
+def test_ring_fault_with_strict(work, fault):
+    options, number, _ = RING_FAULTS[fault]
+    assert_strict_fault(work, fault, options, number)
+
+
+@pytest.mark.dialect("bufring")
+@pytest.mark.parametrize("fault", ["pin-headers", "pin-payload"])
+def test_strict_is_not_about_what_nobody_asked_for(work, fault):
+    """Pinning is the library's own idea unless an option says it."""
+    expect = {"transport": "io_uring", "dialect": "bufring", "pool": "plain", "zero_copy": False}
+    options = ["io_uring_strict", "io_uring_bufs=4"]
+    env = environment(fault, errno.ENOMEM)
+    with Mount(work, "dev-multi", options=options, env=env, expect=expect) as mount:
+        assert ("headers pinned), " in mount.log()) == (fault == "pin-payload")
+        use(mount)
+
+
+@pytest.mark.dialect("bufring")
+@pytest.mark.parametrize("kib, pool, headers", [(0, "plain", False), (2048, "plain", True)])
+def test_as_much_is_pinned_as_the_limit_allows(work, kib, pool, headers):
+    """RLIMIT_MEMLOCK binds who has no CAP_IPC_LOCK; the log says what came of it."""
+    expect = {"transport": "io_uring", "dialect": "bufring", "pool": pool, "zero_copy": False}
+    prefix = ["prlimit", f"--memlock={kib * 1024}", "setpriv", "--bounding-set=-ipc_lock"]
+    prefix += ["--inh-caps=-ipc_lock"]
+    with Mount(work, "io_uring", prefix=prefix, expect=expect) as mount:
+        assert ("headers pinned), " in mount.log()) == headers, mount.log()
+        assert "pin-payload" in mount.log() or "pin-headers" in mount.log()
+        use(mount)
+
+
+@pytest.mark.dialect("bufring")
+def test_larger_than_a_pool_of_the_mainline(work):
+    """Buffer rings have a length of 64 bits."""
+    options = ["io_uring_strict", "io_uring_pin=none", "io_uring_bufs=5000"]
+    expect = {"transport": "io_uring", "dialect": "bufring", "pool": "plain"}
+    with Mount(work, "dev-multi", options=options, expect=expect) as mount:
+        use(mount)
 
 
 @pytest.mark.dialect("bufpool")

@@ -175,7 +175,7 @@ def test_forced_unmount(work, transport):
         assert mount.wait(10) == 0, mount.log()
 
 
-@pytest.mark.transport("zero-copy")
+@pytest.mark.transport("zero-copy", "ring-zero-copy")
 def test_session_after_session(work, transport):
     """None of them leaves a thing behind that the next would stumble over."""
     for _ in range(30):

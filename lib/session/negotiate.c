@@ -132,7 +132,8 @@ static uint64_t capabilities(const struct fuse_session *se, const struct fuse_in
 	if (!se->has_io || se->io.splice_receive)
 		capable |= FUSE_CAP_SPLICE_READ;
 	/* It concerns nobody but the library, and only where data can stay with their clients. */
-	if (se->options.zero_copy && (offered & FUSE_HAS_IO_URING_BUFPOOL))
+	if (se->options.zero_copy &&
+	    (offered & (FUSE_HAS_IO_URING_BUFPOOL | FUSE_HAS_IO_URING_BUFRING)))
 		capable |= FUSE_CAP_ZERO_COPY_WRITE;
 	return capable;
 }

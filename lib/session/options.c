@@ -27,6 +27,7 @@
 enum key {
 	KEY_QUEUE_DEPTH,
 	KEY_POOL,
+	KEY_PIN,
 	KEY_BUFS,
 	KEY_POLL_US,
 	KEY_STATS,
@@ -48,6 +49,7 @@ static const struct fuse_opt table[] = {
 	FLAG("io_uring_zero_copy", zero_copy),
 	FLAG("io_uring_unlinked", unlinked),
 	FUSE_OPT_KEY("io_uring_pool=", KEY_POOL),
+	FUSE_OPT_KEY("io_uring_pin=", KEY_PIN),
 	FUSE_OPT_KEY("io_uring_bufs=", KEY_BUFS),
 	FUSE_OPT_KEY("io_uring_q_depth=", KEY_QUEUE_DEPTH),
 	FUSE_OPT_KEY("io_uring_poll_us=", KEY_POLL_US),
@@ -104,6 +106,24 @@ static int set_pool(struct fuse_session_options *options, const char *kind)
 	return 0;
 }
 
+static int set_pin(struct fuse_session_options *options, const char *what)
+{
+	if (!strcmp(what, "none")) {
+		options->pin = FUSE_URING_PIN_NONE;
+	} else if (!strcmp(what, "headers")) {
+		options->pin = FUSE_URING_PIN_HEADERS;
+	} else if (!strcmp(what, "all")) {
+		options->pin = FUSE_URING_PIN_ALL;
+	} else {
+		fuse_log(FUSE_LOG_ERR,
+			 "fuse: option io_uring_pin: '%s' is none of none, headers and "
+			 "all\n",
+			 what);
+		return -1;
+	}
+	return 0;
+}
+
 static int take_option(void *data, const char *arg, int key, struct fuse_args *rest)
 {
 	struct fuse_session_options *options = data;
@@ -116,6 +136,8 @@ static int take_option(void *data, const char *arg, int key, struct fuse_args *r
 					  QUEUE_DEPTH_MAX, &options->queue_depth);
 	case KEY_POOL:
 		return set_pool(options, value + 1);
+	case KEY_PIN:
+		return set_pin(options, value + 1);
 	case KEY_BUFS:
 		return fuse_option_number("io_uring_bufs", value + 1, 1, BUFS_MAX,
 					  &options->bufs);
@@ -139,6 +161,28 @@ static unsigned default_poll_us(void)
 	return sysconf(_SC_NPROCESSORS_ONLN) == 1 ? 0 : POLL_US_DEFAULT;
 }
 
+/* Wishes that no kernel could fulfil together. */
+static int check_memory(const struct fuse_session_options *options)
+{
+	bool some = options->pin == FUSE_URING_PIN_NONE ||
+		    options->pin == FUSE_URING_PIN_HEADERS;
+	const char *problem = NULL;
+
+	if (options->zero_copy && options->pool == FUSE_URING_POOL_NONE)
+		problem = "pool: zero-copy is not to be had without a pool";
+	else if (options->zero_copy && some)
+		problem = "pin: zero-copy is not to be had without pinned buffers";
+	else if (options->pool == FUSE_URING_POOL_REGISTERED && some)
+		problem = "pin: the buffers of a registered pool are pinned";
+	else if (options->pool == FUSE_URING_POOL_PLAIN &&
+		 options->pin == FUSE_URING_PIN_ALL)
+		problem = "pin: the buffers of a plain pool are not pinned";
+	if (!problem)
+		return 0;
+	fuse_log(FUSE_LOG_ERR, "fuse: option io_uring_%s\n", problem);
+	return -1;
+}
+
 int fuse_session_options_parse(struct fuse_session_options *options,
 			       struct fuse_args *args)
 {
@@ -146,14 +190,7 @@ int fuse_session_options_parse(struct fuse_session_options *options,
 	options->poll_us = default_poll_us();
 	if (fuse_opt_parse(args, options, table, take_option) < 0)
 		return -1;
-	if (options->zero_copy && options->pool == FUSE_URING_POOL_NONE) {
-		fuse_log(
-			FUSE_LOG_ERR,
-			"fuse: option io_uring_pool: zero-copy is not to be had without a "
-			"pool\n");
-		return -1;
-	}
-	return 0;
+	return check_memory(options);
 }
 
 void fuse_session_options_free(struct fuse_session_options *options)
@@ -175,6 +212,8 @@ void fuse_session_options_help(void)
 	       "    -o io_uring_unlinked   ...and are waited for before the reply is sent\n"
 	       "    -o io_uring_pool=KIND  payload buffers are 'registered', i.e. pinned, "
 	       "'plain', or in 'none' (plain)\n"
+	       "    -o io_uring_pin=WHAT   of buffer rings the kernel pins 'none', 'headers' or "
+	       "'all' (what it can)\n"
 	       "    -o io_uring_bufs=N     payload buffers per queue, 1 to %u (one for each "
 	       "request)\n"
 	       "    -o stats=PATH          write statistics to a file, once a second\n",

@@ -56,6 +56,7 @@ static struct fuse_uring *make(struct fuse_session *se, struct fuse_uring_reason
 	config->zero_copy = se->options.zero_copy;
 	config->unlinked = se->options.unlinked;
 	config->pool = se->options.pool;
+	config->pin = se->options.pin;
 	config->bufs = se->options.bufs;
 	config->strict = se->options.io_uring_strict;
 	config->max_workers = se->max_workers;
@@ -112,8 +113,9 @@ static int start(struct fuse_session *se)
 	}
 	atomic_store(&se->protocol.zero_copy, fuse_uring_zero_copy(se->uring));
 	pool = fuse_uring_pool(se->uring);
-	fuse_log(FUSE_LOG_INFO, "fuse: using io_uring (%s%s%s%s), %u queues\n",
+	fuse_log(FUSE_LOG_INFO, "fuse: using io_uring (%s%s%s%s%s), %u queues\n",
 		 fuse_uring_dialect(se->uring), *pool ? ", " : "", pool,
+		 fuse_uring_pins_headers(se->uring) ? ", headers pinned" : "",
 		 fuse_uring_zero_copy(se->uring) ? ", zero-copy" : "",
 		 fuse_uring_queues(se->uring));
 	return 0;

@@ -43,6 +43,7 @@ struct fuse_session_options {
 	int zero_copy;
 	int unlinked;
 	enum fuse_uring_pool pool;
+	enum fuse_uring_pin pin;
 	unsigned bufs; /* 0: as many as entries */
 	unsigned queue_depth;
 	unsigned poll_us;

@@ -14,7 +14,7 @@ from pathlib import Path
 from . import child, libc
 
 # Bits of FUSE_INIT's flags that announce a dialect, the oldest first.
-_OFFERS = {"per_entry": 1 << 41, "bufpool": 1 << 43}
+_OFFERS = {"per_entry": 1 << 41, "bufring": 1 << 62, "bufpool": 1 << 43}
 
 _INIT = 26
 _HEADER = struct.Struct("=IIQQIIIHH")  # fuse_in_header

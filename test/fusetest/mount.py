@@ -47,9 +47,18 @@ class Transport:
 
     @property
     def pool(self):
-        if self.dialect != "bufpool":
+        if self.dialect == "bufpool":
+            pinned = "io_uring_pool=registered" in self.options
+        elif self.dialect == "bufring":
+            pinned = not {"io_uring_pin=none", "io_uring_pin=headers"} & set(self.options)
+        else:
             return None
-        return "registered" if "io_uring_pool=registered" in self.options else "plain"
+        return "registered" if pinned else "plain"
+
+    @property
+    def may_decline(self):
+        """Does the kernel ask, file by file, whether there is to be zero-copy?"""
+        return self.dialect == "bufpool"
 
     @property
     def stats(self):
@@ -74,8 +83,13 @@ def _bufpool(name, *options, rare=False):
     return Transport(name, options=options, needs="bufpool", rare=rare)
 
 
+def _bufring(name, *options, rare=False):
+    return Transport(name, options=options, needs="bufring", rare=rare)
+
+
 # A file-system test runs over each of these that the kernel offers. A new dialect is a new
-# line. "io_uring" is what the option comes to by itself: a plain pool, where there are pools.
+# line. "io_uring" is what the option comes to by itself: a plain pool, where there are pools;
+# buffer rings with all memory pinned, where there are these.
 TRANSPORTS = {
     transport.name: transport
     for transport in (
@@ -93,6 +107,10 @@ TRANSPORTS = {
             "io_uring_pool=registered",
             rare=True,
         ),
+        _bufring("ring", "io_uring_strict", "io_uring_pin=none"),
+        _bufring("ring-headers", "io_uring_strict", "io_uring_pin=headers", rare=True),
+        _bufring("ring-pinned", "io_uring_strict", "io_uring_pin=all", rare=True),
+        _bufring("ring-zero-copy", "io_uring_zero_copy"),
     )
 }
 

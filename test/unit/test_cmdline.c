@@ -240,12 +240,13 @@ static void test_session_options(void)
 
 	CASE("everything given");
 	se = new_session("prog -d -o io_uring,io_uring_q_depth=17,io_uring_poll_us=0,"
-			 "io_uring_strict,ro,fsname=a,subtype=b");
+			 "io_uring_strict,io_uring_pin=all,ro,fsname=a,subtype=b");
 	CHECK(se != NULL);
 	CHECK_INT(se->options.io_uring, 1);
 	CHECK_INT(se->options.io_uring_strict, 1);
 	CHECK_INT(se->options.queue_depth, 17);
 	CHECK_INT(se->options.poll_us, 0);
+	CHECK_INT(se->options.pin, FUSE_URING_PIN_ALL);
 	CHECK(se->protocol.debug);
 	fuse_session_destroy(se);
 
@@ -275,6 +276,16 @@ static void test_session_mistakes(void)
 		{ "prog -o io_uring_q_depth=", "io_uring_q_depth: ''" },
 		{ "prog -o io_uring_q_depth", "unknown option(s)" },
 		{ "prog -o io_uring_poll_us=-1", "io_uring_poll_us: '-1'" },
+		{ "prog -o io_uring_pool=some", "io_uring_pool: 'some'" },
+		{ "prog -o io_uring_pin=", "io_uring_pin: ''" },
+		{ "prog -o io_uring_pin=payload", "io_uring_pin: 'payload'" },
+		{ "prog -o io_uring_zero_copy,io_uring_pool=none", "without a pool" },
+		{ "prog -o io_uring_zero_copy,io_uring_pin=headers",
+		  "without pinned buffers" },
+		{ "prog -o io_uring_pool=registered,io_uring_pin=none",
+		  "io_uring_pin: the buffers of a registered pool are pinned" },
+		{ "prog -o io_uring_pool=plain,io_uring_pin=all",
+		  "io_uring_pin: the buffers of a plain pool are not" },
 		{ "prog -o stats=", "stats" },
 		{ "prog -o stats=/there/is/no/such", "'/there/is/no/such'" },
 		{ "prog -o stats=/tmp", "'/tmp'" },

@@ -196,10 +196,11 @@ static int locate(struct fuse_uring_entry *entry)
 	return 0;
 }
 
-#define COMMON                                                                     \
-	.name = "bufpool", .init_flags = FUSE_OVER_IO_URING, .header_stride = 320, \
-	.pool_size_max = UINT32_MAX, .pin = FUSE_URING_PIN_NONE,                   \
-	.setup_ring = setup_ring, .setup_queue = setup_queue,                      \
+#define COMMON                                                   \
+	.name = "bufpool", .offer = FUSE_HAS_IO_URING_BUFPOOL,   \
+	.init_flags = FUSE_OVER_IO_URING, .header_stride = 320,  \
+	.pool_size_max = UINT32_MAX, .pin = FUSE_URING_PIN_NONE, \
+	.setup_ring = setup_ring, .setup_queue = setup_queue,    \
 	.arm_register = arm_register, .arm_commit = arm_commit, .locate = locate
 
 const struct fuse_uring_dialect fuse_uring_bufpool = {

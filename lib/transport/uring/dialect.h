@@ -15,6 +15,9 @@
 struct fuse_uring_dialect {
 	const char *name; /* as statistics give it */
 
+	/* By what FUSE_INIT offers it, beside FUSE_OVER_IO_URING; 0: nothing more. */
+	uint64_t offer;
+
 	/* What FUSE_INIT's reply has to carry for the kernel to speak this dialect. */
 	uint64_t init_flags;
 
@@ -88,6 +91,12 @@ struct fuse_uring_dialect {
 
 /* A: one payload buffer per entry. Linux 6.14. */
 extern const struct fuse_uring_dialect fuse_uring_per_entry;
+
+/* B: buffer rings. Linux 7.2 with patches. */
+extern const struct fuse_uring_dialect fuse_uring_bufring;
+extern const struct fuse_uring_dialect fuse_uring_bufring_pinned_headers;
+extern const struct fuse_uring_dialect fuse_uring_bufring_pinned;
+extern const struct fuse_uring_dialect fuse_uring_bufring_zero_copy;
 
 /* C: buffer pools. Linux 7.3. */
 extern const struct fuse_uring_dialect fuse_uring_bufpool;

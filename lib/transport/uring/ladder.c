@@ -8,9 +8,11 @@
  *
  *	in fuse_uring_new():	cpu-list, thread-create, eventfd, memfd, map-headers,
  *				map-payload, ring-create, and with buffer pools
- *				buffer-table, pool-register
+ *				buffer-table, pool-register, with pinned buffer rings
+ *				buffer-table, pin-headers, pin-payload
  *	in fuse_uring_start():	register-submit, register-refused, and before these with
- *				buffer pools add-queue, add-bufpool
+ *				buffer pools add-queue, add-bufpool, with pinned buffer
+ *				rings unpin-trial
  *
  * cpu-list is passed once, and each of the others once per queue; fuse_uring_available()
  * passes ring-create and cpu-list once more before. For register-refused the
@@ -39,6 +41,10 @@ const struct fuse_uring_dialect *const fuse_uring_ladder[] = {
 	&fuse_uring_bufpool_zero_copy,
 	&fuse_uring_bufpool_registered,
 	&fuse_uring_bufpool,
+	&fuse_uring_bufring_zero_copy,
+	&fuse_uring_bufring_pinned,
+	&fuse_uring_bufring_pinned_headers,
+	&fuse_uring_bufring,
 	&fuse_uring_per_entry,
 	NULL,
 };

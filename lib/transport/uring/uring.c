@@ -341,11 +341,25 @@ static bool has_all(const struct fuse_uring_dialect *rung,
 	       (rung->pin == config->pin || config->pin == FUSE_URING_PIN_ANY);
 }
 
+/*
+ * Of the two formats with pools a kernel has one, and its lack of the other is not worth a
+ * word. Where it has neither, mainline's is missed, unless an option is about the other.
+ */
+static bool is_out_of_question(const struct fuse_uring_dialect *rung,
+			       const struct fuse_uring_config *config)
+{
+	if (!rung->offer || (config->kernel_flags & rung->offer))
+		return false;
+	if (rung->offer == FUSE_HAS_IO_URING_BUFRING)
+		return config->pin == FUSE_URING_PIN_ANY;
+	return config->kernel_flags & FUSE_HAS_IO_URING_BUFRING;
+}
+
 /* Whether to try it at all. */
 static bool is_considered(const struct fuse_uring_dialect *rung,
 			  const struct fuse_uring_config *config)
 {
-	if (rung->suits && !rung->suits(config))
+	if (is_out_of_question(rung, config) || (rung->suits && !rung->suits(config)))
 		return false;
 	return !config->strict || has_all(rung, config);
 }
@@ -408,6 +422,12 @@ struct fuse_uring *fuse_uring_new(const struct fuse_uring_config *config,
 			uring = bring_up(config, *rung, why);
 		missed.why = *why;
 	}
+	if (uring && !said.text[0] && config->pin > uring->dialect->pin)
+		fuse_log(
+			FUSE_LOG_WARNING,
+			"fuse: io_uring_pin is for buffer rings (Linux 7.2 with patches), and does "
+			"nothing with %s\n",
+			uring->dialect->name);
 	return uring;
 }
 
@@ -512,6 +532,11 @@ const char *fuse_uring_dialect(const struct fuse_uring *uring)
 const char *fuse_uring_pool(const struct fuse_uring *uring)
 {
 	return pool_names[uring->dialect->pool];
+}
+
+bool fuse_uring_pins_headers(const struct fuse_uring *uring)
+{
+	return uring->dialect->pin >= FUSE_URING_PIN_HEADERS;
 }
 
 bool fuse_uring_zero_copy(const struct fuse_uring *uring)

@@ -103,10 +103,11 @@ void fuse_uring_interrupt(struct fuse_uring *uring, uint64_t unique);
 /* After stop. Memory goes with the last request that is still held. */
 void fuse_uring_free(struct fuse_uring *uring);
 
-/* "per_entry" or "bufpool" */
+/* "per_entry", "bufring" or "bufpool" */
 const char *fuse_uring_dialect(const struct fuse_uring *uring);
 /* "plain", "registered", or nothing without a pool */
 const char *fuse_uring_pool(const struct fuse_uring *uring);
+bool fuse_uring_pins_headers(const struct fuse_uring *uring);
 /* Constant from fuse_uring_start() on. */
 bool fuse_uring_zero_copy(const struct fuse_uring *uring);
 unsigned fuse_uring_queues(const struct fuse_uring *uring);
@@ -173,6 +174,12 @@ static inline const char *fuse_uring_pool(const struct fuse_uring *uring)
 {
 	(void)uring;
 	return "";
+}
+
+static inline bool fuse_uring_pins_headers(const struct fuse_uring *uring)
+{
+	(void)uring;
+	return false;
 }
 
 static inline bool fuse_uring_zero_copy(const struct fuse_uring *uring)
