@@ -45,8 +45,9 @@ struct fuse_uring_dialect {
 
 	/*
 	 * An entry that is not used takes no payload memory, so that a queue may have more of
-	 * them than the depth that was asked for (queue.h says what for). Not so where the kernel
-	 * pins the pool: such memory cannot be given back.
+	 * them than the depth that was asked for (queue.h says what for). A pool that is pinned
+	 * has no buffers for these, and does without where waiting for a buffer is not to be
+	 * relied on.
 	 */
 	bool has_spare_entries;
 
