@@ -413,6 +413,7 @@ def test_no_line_of_reports_is_printed_twice():
         (["--kernel", "7.3", "--"], "no command"),
         (["--kernel", "7.3"], "no command"),
         (["--", "true"], "--kernel is missing"),
+        (["--kernel", "7.3", "--patch", "/nonexistent", "--", "true"], "/nonexistent"),
         (["--kernel", "7.3", "--config", "/nonexistent", "--", "true"], "/nonexistent"),
         (["--kernel", "7.3", "--env", "NO_SUCH_VARIABLE", "--", "true"], "NO_SUCH_VARIABLE"),
         (["--kernel", "7.3", "--share", "/nonexistent", "--", "true"], "/nonexistent"),

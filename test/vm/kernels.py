@@ -48,14 +48,16 @@ def _compiler():
 
 
 class Kernel:
-    def __init__(self, name, arch, debug=False, source=None, fragments=()):
+    def __init__(self, name, arch, debug=False, source=None, fragments=(), patches=()):
         if os.uname().machine != "x86_64":
             raise Failure(f"these kernels are built and run on x86_64, not {os.uname().machine}")
         self.name, self.arch, self.debug = name, arch, debug
         self.release, _, patched = name.partition("+")
         self.patches = self._series() if patched else []
+        self.extra = [Path(path).absolute() for path in (*patches, *fragments)]
+        self.patches += map(Path.absolute, map(Path, patches))
         self.fragments = [HERE / "config" / f"{part}.config" for part in self._parts()]
-        self.fragments += map(Path, fragments)
+        self.fragments += map(Path.absolute, map(Path, fragments))
         packages("build")
         self.source = sources.given(source) if source else sources.Package(self.release)
         self.compiler = _compiler()
@@ -78,7 +80,7 @@ class Kernel:
         for path in self.fragments + self.patches:
             digest.update(path.read_bytes() + b"\0")
         variant = "-debug" if self.debug else ""
-        variant += "".join(f"-{path.stem}" for path in self.fragments[len(self._parts()) :])
+        variant += "".join(f"-{path.stem}" for path in self.extra)
         return f"linux-{self.name}-{self.arch}{variant}-{digest.hexdigest()[:12]}"
 
     def folder(self):
