@@ -17,6 +17,7 @@ COMPARISONS = (
     ("zero-copy", "unlinked"),
     ("registered", "pool"),
     ("pool", "per entry"),
+    ("two buffers", "per entry"),
 )
 
 
@@ -45,6 +46,11 @@ TARGETS = (
         )
     ),
     Target("randread 1M direct x2", "zero-copy", "unlinked", 1.3),
+    *(
+        Target(f"metadata x{jobs} {kind}", "two buffers", "per entry", 0.95)
+        for jobs in (1, 4)
+        for kind in ("stat", "open", "readdir", "create", "unlink")
+    ),
 )
 
 

@@ -26,8 +26,8 @@ import workloads
 from commands import Failure, interrupts, run
 from results import Results, as_markdown, as_text, readable, report
 from neighbours import Neighbours
-from servers import contenders, zero_copy_contenders
-from workloads import WORKLOADS, ZERO_COPY_WORKLOADS
+from servers import contenders, pool_contenders, zero_copy_contenders
+from workloads import POOL_WORKLOADS, WORKLOADS, ZERO_COPY_WORKLOADS
 
 HERE = Path(__file__).resolve().parent
 ENABLED = Path("/sys/module/fuse/parameters/enable_uring")
@@ -40,6 +40,7 @@ def parse_arguments():
     parser.add_argument("--seconds", type=positive, metavar="S", help="per figure, default 3")
     parser.add_argument("--only", default="", metavar="REGEX", help="only these workloads")
     parser.add_argument("--zero-copy", action="store_true", help="on Linux 7.3: see README.md")
+    parser.add_argument("--pools", action="store_true", help="on Linux 7.3: see README.md")
     parser.add_argument("--peer", type=Path, metavar="PATH", help="another passthrough_hp")
     parser.add_argument("--build", type=Path, metavar="DIR", help="default build, .build/release")
     parser.add_argument("--output", type=Path, metavar="DIR", default=HERE / "results")
@@ -49,7 +50,9 @@ def parse_arguments():
     # Each is a descriptor of the server's, of which it may have 20,000 or so.
     plan.files = 2000 if plan.quick else 5000
     plan.size = "1G" if plan.zero_copy and not plan.quick else "256M"
-    known = ZERO_COPY_WORKLOADS if plan.zero_copy else WORKLOADS
+    known = WORKLOADS
+    if plan.zero_copy or plan.pools:
+        known = ZERO_COPY_WORKLOADS if plan.zero_copy else POOL_WORKLOADS
     for name in ("peer", "build", "output"):
         path = getattr(plan, name)
         setattr(plan, name, path and path.resolve())
@@ -230,6 +233,8 @@ def warm_up(plan, columns, data, progress, scratch):
 def measure(plan):
     if plan.zero_copy:
         columns = zero_copy_contenders(plan.program)
+    elif plan.pools:
+        columns = pool_contenders(plan.program)
     else:
         columns = contenders(plan.program, plan.peer)
     units = {row: unit for workload in plan.workloads for row, unit in workload.rows.items()}
@@ -247,7 +252,7 @@ def measure(plan):
     with Scratch() as scratch:
         progress.now("preparing files")
         workloads.prepare(scratch.source, plan, plan.workloads)
-        if plan.zero_copy:
+        if plan.zero_copy or plan.pools:
             warm_up(plan, columns, data, progress, scratch)
         for number in range(plan.rounds):
             measure_round(number, plan, columns, data, progress, scratch)

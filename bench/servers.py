@@ -48,18 +48,26 @@ def contenders(program, peer=None):
     return found
 
 
-def zero_copy_contenders(program):
-    """What Linux 7.3 can do with the data of a ring's requests, from the oldest way to the newest."""
+def _ring(program, name, dialect, *options):
+    return Contender(name, program, "io_uring", ["io_uring", *options], dialect=dialect)
 
-    def ring(name, dialect, *options):
-        return Contender(name, program, "io_uring", ["io_uring", *options], dialect=dialect)
 
+def pool_contenders(program):
+    """Where payloads lie, from the oldest way to the newest; Linux 7.3 has them all."""
     return [
-        ring("per entry", "per_entry", "io_uring_pool=none"),
-        ring("pool", "bufpool", "io_uring_pool=plain"),
-        ring("registered", "bufpool", "io_uring_pool=registered"),
-        ring("unlinked", "bufpool", "io_uring_zero_copy", "io_uring_unlinked"),
-        ring("zero-copy", "bufpool", "io_uring_zero_copy"),
+        _ring(program, "per entry", "per_entry", "io_uring_pool=none"),
+        _ring(program, "pool", "bufpool", "io_uring_pool=plain"),
+        _ring(program, "registered", "bufpool", "io_uring_pool=registered"),
+        _ring(program, "two buffers", "bufpool", "io_uring_pool=plain", "io_uring_bufs=2"),
+    ]
+
+
+def zero_copy_contenders(program):
+    """Those whose payloads are as large as can be, and the ways past the server."""
+    return [
+        *pool_contenders(program)[:3],
+        _ring(program, "unlinked", "bufpool", "io_uring_zero_copy", "io_uring_unlinked"),
+        _ring(program, "zero-copy", "bufpool", "io_uring_zero_copy"),
     ]
 
 

@@ -92,6 +92,8 @@ ZERO_COPY_WORKLOADS = (
     Fio("randwrite", "1M", True, 2, "B/s"),
 )
 
+POOL_WORKLOADS = (Metadata(1), Metadata(4))
+
 
 def prepare(source, plan, workloads):
     """Puts onto the source what all contenders are going to work on: a file for each job."""
