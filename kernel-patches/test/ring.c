@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#define _GNU_SOURCE
+#include "ring.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+void die(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vfprintf(stderr, format, arguments);
+	va_end(arguments);
+	fputc('\n', stderr);
+	fflush(NULL);
+	_exit(1);
+}
+
+/* FORGET and INTERRUPT come here for as long as the mount lives; neither wants a reply. */
+static void *read_classic(void *argument)
+{
+	struct mounted *mounted = argument;
+	static char buffer[MAX_PAYLOAD + 65536];
+
+	for (;;) {
+		ssize_t size = read(mounted->fuse, buffer, sizeof(buffer));
+
+		if (size < 0 && (errno == ENODEV || errno == ECONNABORTED))
+			return NULL;
+		if (size < 0 && errno != EINTR && errno != EAGAIN && errno != ENOENT)
+			die("/dev/fuse: %s", strerror(errno));
+	}
+}
+
+static void answer_init(struct mounted *mounted)
+{
+	static char buffer[MAX_PAYLOAD + 65536];
+	struct fuse_in_header *in = (void *)buffer;
+	struct fuse_init_in *init = (void *)(in + 1);
+	struct {
+		struct fuse_out_header header;
+		struct fuse_init_out init;
+	} reply = { .header.len = sizeof(reply) };
+	uint64_t flags = FUSE_INIT_EXT | FUSE_BIG_WRITES | FUSE_MAX_PAGES | FUSE_ASYNC_READ |
+			 FUSE_ASYNC_DIO | FUSE_OVER_IO_URING | FUSE_PARALLEL_DIROPS;
+
+	if (read(mounted->fuse, buffer, sizeof(buffer)) < 0)
+		die("FUSE_INIT: %s", strerror(errno));
+	if (in->opcode != FUSE_INIT)
+		die("opcode %u before FUSE_INIT", in->opcode);
+	mounted->kernel_flags = init->flags | (uint64_t)init->flags2 << 32;
+
+	reply.header.unique = in->unique;
+	reply.init.major = FUSE_KERNEL_VERSION;
+	reply.init.minor = FUSE_KERNEL_MINOR_VERSION;
+	reply.init.max_readahead = init->max_readahead;
+	reply.init.flags = flags;
+	reply.init.flags2 = flags >> 32;
+	reply.init.max_write = MAX_PAYLOAD;
+	reply.init.max_pages = MAX_PAYLOAD / 4096;
+	reply.init.max_background = 64;
+	reply.init.congestion_threshold = 48;
+	if (write(mounted->fuse, &reply, sizeof(reply)) < 0)
+		die("FUSE_INIT: %s", strerror(errno));
+}
+
+static int possible_cpus(void)
+{
+	FILE *file = fopen("/sys/devices/system/cpu/possible", "r");
+	int first = 0, last = 0;
+
+	if (!file || fscanf(file, "%d-%d", &first, &last) < 1)
+		die("/sys/devices/system/cpu/possible: not as expected");
+	fclose(file);
+	return (last ? last : first) + 1;
+}
+
+void mount_begin(struct mounted *mounted, const char *path)
+{
+	char options[128];
+
+	mounted->path = path;
+	mounted->nr_queues = possible_cpus();
+	mounted->fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	if (mounted->fuse < 0)
+		die("/dev/fuse: %s", strerror(errno));
+	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other",
+		 mounted->fuse);
+	if (mount("bufring", path, "fuse", MS_NOSUID | MS_NODEV, options))
+		die("mount: %s", strerror(errno));
+	answer_init(mounted);
+	if (pthread_create(&mounted->reader, NULL, read_classic, mounted))
+		die("pthread_create");
+}
+
+void mount_end(struct mounted *mounted)
+{
+	umount2(mounted->path, MNT_DETACH);
+	pthread_join(mounted->reader, NULL);
+	close(mounted->fuse);
+}
+
+void mount_abort(struct mounted *mounted)
+{
+	char line[256], path[128];
+	unsigned int id = 0;
+	FILE *file;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", mounted->fuse);
+	file = fopen(path, "r");
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "fuse_connection: %u", &id) == 1)
+			break;
+	if (file)
+		fclose(file);
+	snprintf(path, sizeof(path), "/sys/fs/fuse/connections/%u/abort", id);
+	fd = open(path, O_WRONLY);
+	if (fd < 0 || write(fd, "1", 1) != 1)
+		die("%s: %s", path, strerror(errno));
+	close(fd);
+}
+
+static void *region(size_t size, bool shared)
+{
+	int flags = shared ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS;
+	int fd = shared ? memfd_create("region", MFD_CLOEXEC) : -1;
+	void *memory;
+
+	if (shared && (fd < 0 || ftruncate(fd, size)))
+		die("memfd: %s", strerror(errno));
+	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, fd, 0);
+	if (memory == MAP_FAILED)
+		die("mmap of %zu bytes: %s", size, strerror(errno));
+	if (shared)
+		close(fd);
+	return memory;
+}
+
+void queue_init(struct queue *queue, struct mounted *mounted, int qid, const struct setup *setup)
+{
+	struct io_uring_params params = { .flags = IORING_SETUP_SQE128 | IORING_SETUP_CQSIZE,
+					  .cq_entries = 4096 };
+	int error;
+
+	memset(queue, 0, sizeof(*queue));
+	queue->mount = mounted;
+	queue->setup = *setup;
+	queue->qid = qid;
+	error = io_uring_queue_init_params(512, &queue->ring, &params);
+	if (error)
+		die("io_uring: %s", strerror(-error));
+	/* a client that is forked off has no use for it */
+	io_uring_ring_dontfork(&queue->ring);
+	if (setup->flags & FUSE_URING_ZERO_COPY) {
+		error = io_uring_register_buffers_sparse(&queue->ring, setup->depth);
+		if (error)
+			die("sparse table: %s", strerror(-error));
+	}
+	queue->headers_size = setup->depth * sizeof(*queue->headers);
+	queue->pool_size = (size_t)setup->nr_bufs * setup->buf_size;
+	queue->headers = region(queue->headers_size, setup->shared_memory);
+	queue->pool = region(queue->pool_size, setup->shared_memory);
+	queue->iov[0] = (struct iovec){ queue->headers, queue->headers_size };
+	queue->iov[1] = (struct iovec){ queue->pool, queue->pool_size };
+}
+
+void queue_free(struct queue *queue)
+{
+	io_uring_queue_exit(&queue->ring);
+	munmap(queue->headers, queue->headers_size);
+	munmap(queue->pool, queue->pool_size);
+}
+
+struct io_uring_sqe *queue_sqe(struct queue *queue)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&queue->ring);
+
+	if (!sqe) {
+		io_uring_submit(&queue->ring);
+		sqe = io_uring_get_sqe(&queue->ring);
+	}
+	memset(sqe, 0, 2 * sizeof(*sqe));
+	return sqe;
+}
+
+struct fuse_uring_cmd_req *sqe_command(struct io_uring_sqe *sqe)
+{
+	return (void *)sqe->cmd;
+}
+
+struct io_uring_sqe *queue_command(struct queue *queue, uint32_t op, uint64_t data)
+{
+	struct io_uring_sqe *sqe = queue_sqe(queue);
+
+	sqe->opcode = IORING_OP_URING_CMD;
+	sqe->fd = queue->mount->fuse;
+	sqe->cmd_op = op;
+	sqe->user_data = data;
+	sqe_command(sqe)->qid = queue->qid;
+	return sqe;
+}
+
+struct io_uring_sqe *queue_register(struct queue *queue, unsigned int slot)
+{
+	struct io_uring_sqe *sqe = queue_command(queue, FUSE_IO_URING_CMD_REGISTER, slot);
+	struct fuse_uring_cmd_req *command = sqe_command(sqe);
+
+	sqe->addr = (uintptr_t)queue->iov;
+	sqe->len = 2;
+	sqe->buf_index = slot;
+	command->flags = queue->setup.flags;
+	command->init.buf_size = queue->setup.buf_size;
+	command->init.max_queue_depth = queue->setup.depth;
+	return sqe;
+}
+
+struct io_uring_sqe *queue_commit(struct queue *queue, uint64_t commit_id, unsigned int slot)
+{
+	struct io_uring_sqe *sqe =
+		queue_command(queue, FUSE_IO_URING_CMD_COMMIT_AND_FETCH, slot);
+
+	sqe_command(sqe)->commit_id = commit_id;
+	return sqe;
+}
+
+int queue_try_register(struct queue *queue, struct io_uring_sqe *sqe)
+{
+	struct __kernel_timespec soon = { .tv_nsec = 20000000 };
+	struct io_uring_cqe *cqe;
+	int result = 0;
+
+	(void)sqe;
+	io_uring_submit(&queue->ring);
+	if (!io_uring_wait_cqe_timeout(&queue->ring, &cqe, &soon)) {
+		result = cqe->res;
+		io_uring_cqe_seen(&queue->ring, cqe);
+	}
+	return result;
+}

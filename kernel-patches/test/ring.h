@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The least of a server that a test of the kernel's buffer rings needs: a mount, FUSE_INIT, a
+ * reader of /dev/fuse, and queues with their rings. No library is between test and kernel.
+ */
+#ifndef RING_H
+#define RING_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <liburing.h>
+
+/* of the patched kernel */
+#include "fuse.h"
+
+#define MAX_PAYLOAD (1U << 20)
+#define ALL_FLAGS                                                                                  \
+	(FUSE_URING_BUFRING | FUSE_URING_PINNED_HEADERS | FUSE_URING_PINNED_BUFFERS |              \
+	 FUSE_URING_ZERO_COPY)
+
+struct mounted {
+	const char *path;
+	int fuse;
+	int nr_queues;
+	uint64_t kernel_flags;
+	pthread_t reader;
+};
+
+struct setup {
+	uint64_t flags;
+	uint32_t buf_size;
+	uint16_t depth;
+	uint16_t nr_bufs;
+	bool shared_memory; /* regions of a memfd, not anonymous */
+};
+
+struct queue {
+	struct mounted *mount;
+	struct setup setup;
+	int qid;
+	struct io_uring ring;
+	struct fuse_uring_req_header *headers;
+	char *pool;
+	size_t headers_size, pool_size;
+	struct iovec iov[2];
+};
+
+_Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+void mount_begin(struct mounted *mounted, const char *path);
+/* Unmounts, and waits until the reader has seen it. */
+void mount_end(struct mounted *mounted);
+/* The number in /sys/fs/fuse/connections */
+void mount_abort(struct mounted *mounted);
+
+void queue_init(struct queue *queue, struct mounted *mounted, int qid, const struct setup *setup);
+void queue_free(struct queue *queue);
+
+struct io_uring_sqe *queue_sqe(struct queue *queue);
+struct io_uring_sqe *queue_command(struct queue *queue, uint32_t op, uint64_t data);
+struct io_uring_sqe *queue_register(struct queue *queue, unsigned int slot);
+struct io_uring_sqe *queue_commit(struct queue *queue, uint64_t commit_id, unsigned int slot);
+struct fuse_uring_cmd_req *sqe_command(struct io_uring_sqe *sqe);
+
+/* Registers one entry, and returns what the kernel has against it, or 0 if it has accepted it. */
+int queue_try_register(struct queue *queue, struct io_uring_sqe *sqe);
+
+#endif
