@@ -131,6 +131,7 @@ def test_every_step_is_tested():
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault_leads_to_dev(work, fault):
+    skip_without_queues_for(fault)
     with Mount(
         work, "io_uring", options=ONE_RUNG, env=environment(fault), expect=ON_DEV
     ) as mount:

@@ -199,8 +199,10 @@ def test_nosplice_declines(work, transport):
         call(readahead, mount.path / "file")
         assert_same_file(mount.source / "file", mount.path / "file")
     stats = mount.stats()
-    assert stats["zero_copied_requests"] == 0, stats
-    assert (stats["copied"] == 0) == mount.transport.may_decline, stats
+    if mount.transport.may_decline:
+        assert stats["zero_copied_requests"] == 0 == stats["copied"], stats
+    else:
+        assert stats["copied"] > 0, stats
 
 
 @ZERO_COPIES
@@ -311,13 +313,16 @@ def test_ways(work, transport, name, direct_io):
     assert seen["zero_copied_reads"] == seen["reads"], seen
     assert seen["zero_copied_writes"] == seen["writes"], seen
     reads_copied, writes_copied = WAYS[name]
+    copied = stats["copied"]
+    if not mount.transport.may_decline:
+        copied -= 1  # the report, which would have been declined
     if writes_copied is None:
-        assert 0 < stats["copied"] < seen["writes"], stats
+        assert 0 < copied < seen["writes"], stats
     elif reads_copied and writes_copied:
         # Of "vector" the last piece of a file may be answered by another way.
-        assert seen["writes"] < stats["copied"] <= seen["reads"] + seen["writes"], stats
+        assert seen["writes"] < copied <= seen["reads"] + seen["writes"], stats
     else:
-        assert stats["copied"] == (seen["writes"] if writes_copied else 0), stats
+        assert copied == (seen["writes"] if writes_copied else 0), stats
     if name == "striped":
         assert 0 < stats["unlinked"], stats
     else:
