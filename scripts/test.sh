@@ -5,7 +5,7 @@
 #   test.sh            what has to pass before a commit reaches main: the suite on the
 #                      kernel that runs here, and over rings on Linux 7.3 in a guest
 #   test.sh --all      besides: long tests, the suite under sanitizers, long fuzzing, guests
-#                      of other sizes and architectures
+#                      of other sizes and architectures, and with Linux 7.2 and our patches
 #   test.sh --only STAGE[,STAGE...]
 #                      of either the stages named: native, guests, sanitizers, fuzz
 #   test.sh -- ARGS    one run of pytest with these arguments, e.g. -- -k fsx -x
@@ -52,16 +52,16 @@ suite()
 		-o junit_family=xunit2 --junitxml="$results/$name.xml" -q -ra test "$@") || status=1
 }
 
-# guest NAME ARCHITECTURE CPUS SECONDS [pytest arguments] runs, in a guest with Linux 7.3, all
-# tests but those that are about building.
+# guest NAME KERNEL DIALECT ARCHITECTURE CPUS SECONDS [pytest arguments] runs, in a guest with
+# that kernel, all tests but those that are about building.
 guest()
 {
-	name=$1 arch=$2 cpus=$3 seconds=$4
-	shift 4
-	say "tests on Linux 7.3 ($arch, $cpus CPUs) against the build 'gcc'"
-	"$SOURCE/test/vm/run" --kernel 7.3 --arch "$arch" --cpus "$cpus" --mem 3072 \
+	name=$1 kernel=$2 dialect=$3 arch=$4 cpus=$5 seconds=$6
+	shift 6
+	say "tests on Linux $kernel ($arch, $cpus CPUs) against the build 'gcc'"
+	"$SOURCE/test/vm/run" --kernel "$kernel" --arch "$arch" --cpus "$cpus" --mem 3072 \
 		--timeout "$seconds" --results "$results" --share "$BUILDS" \
-		--env FUSE_BUILD_DIR="$BUILDS/gcc" --env FUSE_TEST_DIALECT=bufpool -- \
+		--env FUSE_BUILD_DIR="$BUILDS/gcc" --env FUSE_TEST_DIALECT="$dialect" -- \
 		"$PYTHON" -B -m pytest -p no:cacheprovider -o junit_family=xunit2 \
 		--junitxml="$results/$name.xml" -q -ra "$SOURCE/test" \
 		--ignore-glob='*/test_build.py' --ignore-glob='*/test_abi_headers.py' \
@@ -85,12 +85,18 @@ native()
 
 guests()
 {
-	rings=io_uring,pool-registered,zero-copy
-	guest um um 2 2700 --transports=zero-copy -k 'fs_basic or ladder or zero_copy_ends'
+	few='fs_basic or ladder or zero_copy_ends or stale or pool_memory'
+	guest um 7.3 bufpool um 2 2700 --transports=zero-copy -k "$few"
 	[ -n "$all" ] || return 0
-	guest um-one um 1 5400 --transports="$rings"
-	guest um-four um 4 5400 --transports="$rings"
-	guest x86_64 x86_64 2 7200 --transports="$rings" -k 'fs_basic or zero_copy or stale'
+	pools=io_uring,pool-registered,zero-copy
+	guest um-one 7.3 bufpool um 1 5400 --transports="$pools"
+	guest um-four 7.3 bufpool um 4 5400 --transports="$pools"
+	guest x86_64 7.3 bufpool x86_64 2 7200 --transports="$pools" \
+		-k 'fs_basic or zero_copy or stale'
+	rings=io_uring,ring-pinned,ring-zero-copy
+	guest patched-um 7.2+patches bufring um 2 5400 --transports="$rings"
+	guest patched-x86_64 7.2+patches bufring x86_64 2 7200 --transports=ring-zero-copy \
+		-k 'fs_basic or zero_copy or stale'
 }
 
 sanitizers()
