@@ -38,6 +38,9 @@ def pytest_configure(config):
     # A shell's background job ignores it, and so would every server that is started here.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Under nohup the same goes for this one, which must not end us all the same.
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)
     if "FUSE_BUILD_DIR" not in os.environ:
         raise pytest.UsageError("FUSE_BUILD_DIR has to name the build folder")
     if not BUILD.dir.is_dir():
