@@ -5,6 +5,9 @@
  *
  *	bufring [--pin none|headers|buffers|both] [--zero-copy] [--linked] [--depth N] [--bufs N]
  *		[--buf-size BYTES] [--shared] [--rounds N]
+ *	bufring --per-entry
+ *
+ * The latter uses no buffer rings, and works with any kernel since 6.14.
  */
 #define _GNU_SOURCE
 #include "server.h"
@@ -284,6 +287,7 @@ static void options(struct server *server, int argc, char **argv)
 		{ "linked", no_argument, NULL, 'l' },	   { "depth", required_argument, NULL, 'd' },
 		{ "bufs", required_argument, NULL, 'b' },  { "buf-size", required_argument, NULL, 's' },
 		{ "shared", no_argument, NULL, 'm' },	   { "rounds", required_argument, NULL, 'r' },
+		{ "per-entry", no_argument, NULL, 'e' },
 		{ 0 },
 	};
 	int option;
@@ -307,6 +311,8 @@ static void options(struct server *server, int argc, char **argv)
 			server->setup.buf_size = atoi(optarg);
 		else if (option == 'm')
 			server->setup.shared_memory = true;
+		else if (option == 'e')
+			server->setup.flags = 0;
 		else if (option == 'r')
 			rounds = atoi(optarg);
 		else
@@ -330,7 +336,7 @@ int main(int argc, char **argv)
 	fill_backing();
 	server.backing = backing;
 	server_start(&server, mountpoint);
-	if (!(server.mount.kernel_flags & FUSE_HAS_IO_URING_BUFRING))
+	if (server.setup.flags && !(server.mount.kernel_flags & FUSE_HAS_IO_URING_BUFRING))
 		die("this kernel does not offer buffer rings");
 
 	pid = fork();
@@ -348,7 +354,7 @@ int main(int argc, char **argv)
 	       counters->linked, counters->broken, counters->most_buffers);
 	if (status)
 		die("the client ended with status %#x", status);
-	if (!counters->buffered || !counters->bufferless ||
+	if (!counters->buffered || !counters->bufferless != !server.setup.flags ||
 	    !counters->zero_copied != !(server.setup.flags & FUSE_URING_ZERO_COPY) ||
 	    !counters->linked != !server.linked)
 		die("not the path that was asked for");

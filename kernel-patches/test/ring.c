@@ -173,11 +173,18 @@ void queue_init(struct queue *queue, struct mounted *mounted, int qid, const str
 	queue->pool = region(queue->pool_size, setup->shared_memory);
 	queue->iov[0] = (struct iovec){ queue->headers, queue->headers_size };
 	queue->iov[1] = (struct iovec){ queue->pool, queue->pool_size };
+	queue->own = calloc(setup->depth, sizeof(*queue->own));
+	for (unsigned int i = 0; i < setup->depth && i < setup->nr_bufs; i++) {
+		queue->own[i][0] = (struct iovec){ &queue->headers[i], sizeof(*queue->headers) };
+		queue->own[i][1] = (struct iovec){ queue->pool + (size_t)i * setup->buf_size,
+						   setup->buf_size };
+	}
 }
 
 void queue_free(struct queue *queue)
 {
 	io_uring_queue_exit(&queue->ring);
+	free(queue->own);
 	munmap(queue->headers, queue->headers_size);
 	munmap(queue->pool, queue->pool_size);
 }
@@ -218,6 +225,10 @@ struct io_uring_sqe *queue_register(struct queue *queue, unsigned int slot)
 
 	sqe->addr = (uintptr_t)queue->iov;
 	sqe->len = 2;
+	if (!queue->setup.flags) {
+		sqe->addr = (uintptr_t)queue->own[slot];
+		return sqe;
+	}
 	sqe->buf_index = slot;
 	command->flags = queue->setup.flags;
 	command->init.buf_size = queue->setup.buf_size;

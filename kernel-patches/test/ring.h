@@ -45,7 +45,8 @@ struct queue {
 	struct fuse_uring_req_header *headers;
 	char *pool;
 	size_t headers_size, pool_size;
-	struct iovec iov[2];
+	struct iovec iov[2]; /* both regions, for buffer rings */
+	struct iovec (*own)[2]; /* of each entry, without */
 };
 
 _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));

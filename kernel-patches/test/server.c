@@ -366,6 +366,9 @@ static void receive(struct server_queue *sq, unsigned int slot)
 		.zero_copy = header->ring_ent_in_out.flags & FUSE_URING_ENT_ZERO_COPY,
 	};
 
+	/* an entry without a buffer ring has its own buffer, and the kernel does not number it */
+	if (!sq->queue.setup.flags)
+		request.ent.buf_id = slot;
 	if (request.ent.buf_id != UINT16_MAX)
 		request.payload =
 			sq->queue.pool + (size_t)request.ent.buf_id * sq->queue.setup.buf_size;
