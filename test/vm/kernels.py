@@ -57,6 +57,8 @@ class Kernel:
         self.extra = [Path(path).absolute() for path in (*patches, *fragments)]
         self.patches += map(Path.absolute, map(Path, patches))
         self.fragments = [HERE / "config" / f"{part}.config" for part in self._parts()]
+        own = HERE / "config" / f"linux-{self.release}.config"
+        self.fragments += [own] if own.exists() else []
         self.fragments += map(Path.absolute, map(Path, fragments))
         packages("build")
         self.source = sources.given(source) if source else sources.Package(self.release)
