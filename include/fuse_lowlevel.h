@@ -1273,10 +1273,16 @@ struct fuse_transport_stats {
 	uint64_t unlinked;
 
 	/**
-	 * Requests that the kernel had made ready for zero-copy, but whose data went through
-	 * this process's memory: the filesystem answered from there, or looked at them.
+	 * Reads and writes that the kernel had made ready for zero-copy, but whose data went
+	 * through this process's memory: the filesystem answered from there, or looked at them.
 	 */
 	uint64_t copied;
+
+	/**
+	 * Requests of other kinds that the kernel had made ready for zero-copy: directories,
+	 * links, ioctls, retrieved caches. Their data always go through memory.
+	 */
+	uint64_t paged;
 };
 
 /** How a session is doing. */

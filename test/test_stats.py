@@ -31,6 +31,7 @@ COUNTERS = {
     "broken",
     "unlinked",
     "copied",
+    "paged",
 }
 KEYS = COUNTERS | {"transport", "dialect", "pool", "zero_copy", "queues", "per_queue"}
 

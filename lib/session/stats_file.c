@@ -54,6 +54,7 @@ static const char *const counter_names[] = {
 	"broken",
 	"unlinked",
 	"copied",
+	"paged",
 };
 
 #define COUNTERS (sizeof(counter_names) / sizeof(counter_names[0]))

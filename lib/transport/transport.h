@@ -49,6 +49,7 @@ struct fuse_counters {
 	_Atomic uint64_t broken;      /* ...that broke: committed once more */
 	_Atomic uint64_t unlinked;    /* zero-copied, committed afterwards */
 	_Atomic uint64_t copied;      /* zero-copied for the kernel, but not by us */
+	_Atomic uint64_t paged; /* neither read nor write, and zero-copied likewise */
 };
 
 static inline void fuse_count(_Atomic uint64_t *counter, uint64_t by)

@@ -42,7 +42,7 @@ class AllOps(Mount):
 
     def retrieved(self):
         """(inode number, offset, data) of the last retrieval; None if it has not come."""
-        head, _, data = (self.path / ".retrieved").read_bytes().partition(b"\n")
+        head, _, data = _content(self.path / ".retrieved").partition(b"\n")
         if not head:
             return None
         ino, offset, size = map(int, head.split())
@@ -81,6 +81,16 @@ class AllOps(Mount):
         assert (calls["init"], calls["destroy"]) == (1, 1)
         still_open = {ino: node for ino, node in nodes.items() if node[2]}
         assert not still_open, f"never released: {still_open}"
+
+
+def _content(path):
+    """Without open(), which asks whether it is a terminal, and that is a request, too."""
+    fd = os.open(path, os.O_RDONLY)
+    pieces = []
+    while piece := os.read(fd, 1 << 20):
+        pieces.append(piece)
+    os.close(fd)
+    return b"".join(pieces)
 
 
 def _rows(text):

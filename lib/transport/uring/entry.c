@@ -192,6 +192,7 @@ static void take_request(struct fuse_uring_entry *entry)
 {
 	const struct fuse_in_header *header = (const void *)entry->header->in_out;
 	struct fuse_uring_queue *queue = entry->queue;
+	int error;
 
 	fuse_uring_count_own(&queue->counters.requests);
 	queue->held++;
@@ -204,7 +205,10 @@ static void take_request(struct fuse_uring_entry *entry)
 	entry->dropped = false;
 	entry->copy_wanted = false;
 
-	if (view_request(entry)) {
+	error = view_request(entry);
+	if (entry->paged && !entry->req.zero_copied)
+		fuse_uring_count_own(&queue->counters.paged);
+	if (error) {
 		refuse_malformed(entry);
 	} else if (has_to_load(entry)) {
 		entry->state = FUSE_ENTRY_LOADING;

@@ -23,7 +23,8 @@
  * Kernels with buffer rings leave all pages with their clients, also those of directories, links,
  * ioctls and retrieved caches. There is no reason why a filesystem should know: the data of
  * such a request are loaded before it is handed over, and its reply, put together in memory,
- * goes out like that of a read. The counters are about reads and writes only.
+ * goes out like that of a read. Of the counters `paged` is about these, and all others are about
+ * reads and writes only.
  */
 #include "fuse_config.h"
 
@@ -294,9 +295,14 @@ static size_t sum_up(const struct fuse_uring_move *move, int *error)
 	return moved;
 }
 
-/* Somebody's signal or a session's end; to the client it is an interruption. */
-static int error_for_client(int error)
+/*
+ * Somebody's signal or a session's end; to the client it is an interruption. Out of a room all
+ * goes well, unless the filesystem has answered with more than its client has room for.
+ */
+static int error_for_client(const struct fuse_uring_entry *entry, int error)
 {
+	if (error == -EFAULT && entry->move.from_room)
+		return -EIO;
 	return error == -ECANCELED ? -EINTR : error;
 }
 
@@ -343,7 +349,7 @@ static void finish_move(struct fuse_uring_entry *entry)
 		return;
 	}
 	count_moved(entry, (int64_t)moved - (int64_t)move->announced);
-	encode_moved(entry, error_for_client(error), moved);
+	encode_moved(entry, error_for_client(entry, error), moved);
 	fuse_uring_move_end(entry);
 	entry->state = FUSE_ENTRY_UNUSED;
 	if (!entry->queue->disconnected)
@@ -517,7 +523,7 @@ static int loaded(struct fuse_uring_entry *entry, int result)
 	entry->req.loaded = result >= 0;
 	if (entry->req.loaded)
 		count(entry, &entry->queue->counters.copied, 1);
-	return result < 0 ? error_for_client(result) : 0;
+	return result < 0 ? error_for_client(entry, result) : 0;
 }
 
 void fuse_uring_load_begin(struct fuse_uring_entry *entry)
