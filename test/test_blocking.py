@@ -199,6 +199,34 @@ def test_locks_of_passthrough_hp_need_no_thread(work, transport, count):
             waiter.result(20)
 
 
+def read_and_release(path, other, rounds):
+    """Requests that bring or get data, and such that do neither, in turn."""
+    pin()
+    for step in range(rounds):
+        fd = os.open(path, os.O_RDWR)
+        for offset in range(0, 1 << 20, 1 << 18):
+            assert len(os.pread(fd, 1 << 18, offset)) == 1 << 18
+        os.fsync(fd)
+        fcntl.lockf(fd, fcntl.LOCK_EX, 1, other * 100 + step)
+        os.close(fd)
+
+
+def test_more_clients_than_buffers_while_locks_wait(work, transport):
+    """With the options given, nobody is forgotten who waits for a buffer, if anybody does."""
+    with Mount(work, transport, args=["--nopassthrough", "--direct-io"]) as mount:
+        path, data = mount.path / "lock", mount.path / "data"
+        call(path.write_bytes, b"x" * 100)
+        call(data.write_bytes, bytes(1 << 20))
+        holder = Holder(path, "flock")
+        waiters = [Child(take_lock, path, "flock") for _ in range(12)]
+        clients = [Child(read_and_release, data, n, 20) for n in range(24)]
+        for client in clients:
+            client.result(60 * BUILD.slowdown)
+        holder.release()
+        for waiter in waiters:
+            waiter.result(20)
+
+
 def hold_and_take_another(path, ready, told):
     fd = take_lock(path, "fcntl")
     os.write(ready, b"1")

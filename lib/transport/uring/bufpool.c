@@ -206,7 +206,6 @@ static int locate(struct fuse_uring_entry *entry)
 const struct fuse_uring_dialect fuse_uring_bufpool = {
 	COMMON,
 	.pool = FUSE_URING_POOL_PLAIN,
-	.has_spare_entries = true,
 	.suits = wants_pool,
 	.probe = probe,
 };
@@ -221,7 +220,6 @@ const struct fuse_uring_dialect fuse_uring_bufpool_registered = {
 const struct fuse_uring_dialect fuse_uring_bufpool_zero_copy = {
 	COMMON,
 	.pool = FUSE_URING_POOL_PLAIN,
-	.has_spare_entries = true,
 	.zero_copy = true,
 	.unprivileged = &fuse_uring_bufpool,
 	.suits = wants_zero_copy,

@@ -224,9 +224,9 @@ static int locate(struct fuse_uring_entry *entry)
 #define COMMON                                                                           \
 	.name = "bufring", .offer = FUSE_HAS_IO_URING_BUFRING,                           \
 	.init_flags = FUSE_OVER_IO_URING,                                                \
-	.header_stride = sizeof(struct fuse_uring_req_header),                           \
-	.has_spare_entries = true, .setup_ring = setup_ring, .setup_queue = setup_queue, \
-	.arm_register = arm_register, .arm_commit = arm_commit, .locate = locate
+	.header_stride = sizeof(struct fuse_uring_req_header), .setup_ring = setup_ring, \
+	.setup_queue = setup_queue, .arm_register = arm_register,                        \
+	.arm_commit = arm_commit, .locate = locate
 
 const struct fuse_uring_dialect fuse_uring_bufring = {
 	COMMON,

@@ -44,14 +44,6 @@ struct fuse_uring_dialect {
 	size_t header_stride;
 
 	/*
-	 * An entry that is not used takes no payload memory, so that a queue may have more of
-	 * them than the depth that was asked for (queue.h says what for). A pool that is pinned
-	 * has no buffers for these, and does without where waiting for a buffer is not to be
-	 * relied on.
-	 */
-	bool has_spare_entries;
-
-	/*
 	 * Whether this rung is one of those to try, the options that are about ways to do
 	 * the same considered. NULL: always.
 	 */

@@ -57,7 +57,6 @@ const struct fuse_uring_dialect fuse_uring_per_entry = {
 	.pool = FUSE_URING_POOL_NONE,
 	.pin = FUSE_URING_PIN_NONE,
 	.header_stride = 320,
-	.has_spare_entries = true,
 	.probe = probe,
 	.arm_register = arm_register,
 	.arm_commit = arm_commit,

@@ -106,16 +106,17 @@ static void choose_signals(sigset_t *signals)
 		sigdelset(signals, raised[i]);
 }
 
-static unsigned spare_entries(const struct fuse_uring_dialect *dialect, unsigned depth)
+static unsigned spare_entries(unsigned depth)
 {
 	unsigned spare = depth * FUSE_URING_SPARE;
 
-	if (!dialect->has_spare_entries)
-		return 0;
 	return spare < FUSE_URING_SPARE_MAX ? spare : FUSE_URING_SPARE_MAX;
 }
 
-/* What is pinned is not given back, and so there is none for spare entries. */
+/*
+ * What is pinned is not given back, and so there are no buffers for spare entries then. These
+ * still serve what needs none: above all those who wait for a lock, and those who release it.
+ */
 static void settle_buffers(struct fuse_uring *uring,
 			   const struct fuse_uring_config *config)
 {
@@ -138,8 +139,7 @@ static int fill_in(struct fuse_uring *uring, const struct fuse_uring_config *con
 	uring->handler = config->handler;
 	uring->disconnected = config->disconnected;
 	uring->depth = config->queue_depth;
-	uring->entries =
-		config->queue_depth + spare_entries(dialect, config->queue_depth);
+	uring->entries = config->queue_depth + spare_entries(config->queue_depth);
 	settle_buffers(uring, config);
 	uring->unlinked = config->unlinked;
 	uring->strict = config->strict;
