@@ -32,10 +32,11 @@ static char data_path[64];
 static int backing;
 static unsigned int rounds = 1;
 
-#define CHECK(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			die("%s:%d: %s (%s)", __func__, __LINE__, #condition, strerror(errno));    \
+#define CHECK(condition)                                                      \
+	do {                                                                  \
+		if (!(condition))                                             \
+			die("%s:%d: %s (%s)", __func__, __LINE__, #condition, \
+			    strerror(errno));                                 \
 	} while (0)
 
 static unsigned char expected(uint64_t offset)
@@ -58,19 +59,22 @@ static void check_bytes(const unsigned char *bytes, size_t size, uint64_t offset
 {
 	for (size_t i = 0; i < size; i++)
 		if (bytes[i] != expected(offset + i))
-			die("byte %lu is %#x, not %#x", offset + i, bytes[i], expected(offset + i));
+			die("byte %lu is %#x, not %#x", offset + i, bytes[i],
+			    expected(offset + i));
 }
 
 static void test_reads(int flags)
 {
-	static const size_t sizes[] = { 4096, 12288, 131072, MAX_PAYLOAD, 3 * MAX_PAYLOAD };
+	static const size_t sizes[] = { 4096, 12288, 131072, MAX_PAYLOAD,
+					3 * MAX_PAYLOAD };
 	int fd = open(data_path, O_RDONLY | flags);
 	void *bytes;
 
 	CHECK(fd >= 0);
 	CHECK(!posix_memalign(&bytes, 4096, 4 * MAX_PAYLOAD));
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
-		for (uint64_t at = 0; at + sizes[i] <= FILE_SIZE; at += 3 * MAX_PAYLOAD + 4096) {
+		for (uint64_t at = 0; at + sizes[i] <= FILE_SIZE;
+		     at += 3 * MAX_PAYLOAD + 4096) {
 			ssize_t size = pread(fd, bytes, sizes[i], at);
 
 			CHECK(size == (ssize_t)sizes[i]);
@@ -114,7 +118,8 @@ static void test_writes(int flags)
 static void dirty_free_memory(void)
 {
 	size_t size = 64UL << 20;
-	char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	CHECK(memory != MAP_FAILED);
 	memset(memory, 0xee, size);
@@ -142,7 +147,8 @@ static void test_tail(void)
 		check_bytes(memory, sizes[i], 0);
 		for (size_t k = sizes[i]; k < mapped; k++)
 			if (memory[k])
-				die("a file of %u bytes has %#x at %zu", sizes[i], memory[k], k);
+				die("a file of %u bytes has %#x at %zu", sizes[i],
+				    memory[k], k);
 		munmap(memory, mapped);
 		close(fd);
 	}
@@ -240,15 +246,16 @@ static void test_many(void)
 	pthread_t threads[16];
 
 	for (uintptr_t i = 0; i < 16; i++)
-		CHECK(!pthread_create(&threads[i], NULL, read_at_random, (void *)(i + 1)));
+		CHECK(!pthread_create(&threads[i], NULL, read_at_random,
+				      (void *)(i + 1)));
 	for (int i = 0; i < 16; i++)
 		pthread_join(threads[i], NULL);
 }
 
-#define RUN(test)                                                                                  \
-	do {                                                                                       \
-		printf("%s\n", #test);                                                             \
-		test;                                                                              \
+#define RUN(test)                      \
+	do {                           \
+		printf("%s\n", #test); \
+		test;                  \
 	} while (0)
 
 static int client(void)
@@ -283,10 +290,14 @@ static uint64_t pin_flags(const char *name)
 static void options(struct server *server, int argc, char **argv)
 {
 	static const struct option known[] = {
-		{ "pin", required_argument, NULL, 'p' },   { "zero-copy", no_argument, NULL, 'z' },
-		{ "linked", no_argument, NULL, 'l' },	   { "depth", required_argument, NULL, 'd' },
-		{ "bufs", required_argument, NULL, 'b' },  { "buf-size", required_argument, NULL, 's' },
-		{ "shared", no_argument, NULL, 'm' },	   { "rounds", required_argument, NULL, 'r' },
+		{ "pin", required_argument, NULL, 'p' },
+		{ "zero-copy", no_argument, NULL, 'z' },
+		{ "linked", no_argument, NULL, 'l' },
+		{ "depth", required_argument, NULL, 'd' },
+		{ "bufs", required_argument, NULL, 'b' },
+		{ "buf-size", required_argument, NULL, 's' },
+		{ "shared", no_argument, NULL, 'm' },
+		{ "rounds", required_argument, NULL, 'r' },
 		{ "per-entry", no_argument, NULL, 'e' },
 		{ 0 },
 	};
@@ -336,7 +347,8 @@ int main(int argc, char **argv)
 	fill_backing();
 	server.backing = backing;
 	server_start(&server, mountpoint);
-	if (server.setup.flags && !(server.mount.kernel_flags & FUSE_HAS_IO_URING_BUFRING))
+	if (server.setup.flags &&
+	    !(server.mount.kernel_flags & FUSE_HAS_IO_URING_BUFRING))
 		die("this kernel does not offer buffer rings");
 
 	pid = fork();
@@ -350,8 +362,9 @@ int main(int argc, char **argv)
 	rmdir(mountpoint);
 
 	printf("requests %lu zero-copied %lu buffered %lu bufferless %lu linked %lu broken %lu buffers used %lu\n",
-	       counters->requests, counters->zero_copied, counters->buffered, counters->bufferless,
-	       counters->linked, counters->broken, counters->most_buffers);
+	       counters->requests, counters->zero_copied, counters->buffered,
+	       counters->bufferless, counters->linked, counters->broken,
+	       counters->most_buffers);
 	if (status)
 		die("the client ended with status %#x", status);
 	if (!counters->buffered || !counters->bufferless != !server.setup.flags ||

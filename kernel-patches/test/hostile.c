@@ -32,24 +32,23 @@
 static char mountpoint[] = "/tmp/hostile-XXXXXX";
 static char data_path[64];
 
-#define CHECK(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			die("%s:%d: %s (%s)", __func__, __LINE__, #condition, strerror(errno));    \
+#define CHECK(condition)                                                      \
+	do {                                                                  \
+		if (!(condition))                                             \
+			die("%s:%d: %s (%s)", __func__, __LINE__, #condition, \
+			    strerror(errno));                                 \
 	} while (0)
 
-static const struct setup plain = { .flags = FUSE_URING_BUFRING,
-				    .depth = 4,
-				    .nr_bufs = 4,
-				    .buf_size = MAX_PAYLOAD };
+static const struct setup plain = {
+	.flags = FUSE_URING_BUFRING, .depth = 4, .nr_bufs = 4, .buf_size = MAX_PAYLOAD
+};
 static const struct setup pinned = { .flags = ALL_FLAGS & ~FUSE_URING_ZERO_COPY,
 				     .depth = 4,
 				     .nr_bufs = 4,
 				     .buf_size = MAX_PAYLOAD };
-static const struct setup zero_copy = { .flags = ALL_FLAGS,
-					.depth = 4,
-					.nr_bufs = 4,
-					.buf_size = 8192 };
+static const struct setup zero_copy = {
+	.flags = ALL_FLAGS, .depth = 4, .nr_bufs = 4, .buf_size = 8192
+};
 
 /* REGISTER with something wrong. The kernel then has done with rings for the connection. */
 
@@ -60,13 +59,13 @@ struct wrong {
 	void (*spoil)(struct queue *queue, struct io_uring_sqe *sqe);
 };
 
-#define SPOIL(name, ...)                                                                           \
-	static void name(struct queue *queue, struct io_uring_sqe *sqe)                            \
-	{                                                                                          \
-		struct fuse_uring_cmd_req *command = sqe_command(sqe);                             \
-		(void)queue;                                                                       \
-		(void)command;                                                                     \
-		__VA_ARGS__;                                                                       \
+#define SPOIL(name, ...)                                                \
+	static void name(struct queue *queue, struct io_uring_sqe *sqe) \
+	{                                                               \
+		struct fuse_uring_cmd_req *command = sqe_command(sqe);  \
+		(void)queue;                                            \
+		(void)command;                                          \
+		__VA_ARGS__;                                            \
 	}
 
 SPOIL(unknown_flag, command->flags |= 1ULL << 40)
@@ -81,7 +80,8 @@ SPOIL(short_headers, queue->iov[0].iov_len -= 1)
 SPOIL(short_payload, queue->iov[1].iov_len = command->init.buf_size - 1)
 SPOIL(many_buffers, queue->iov[1].iov_len = 65536UL * MAX_PAYLOAD)
 SPOIL(odd_headers, queue->iov[0].iov_base = (char *)queue->headers + 64)
-SPOIL(odd_payload, queue->iov[1].iov_base = queue->pool + 512; queue->iov[1].iov_len -= 512)
+SPOIL(odd_payload, queue->iov[1].iov_base = queue->pool + 512;
+      queue->iov[1].iov_len -= 512)
 SPOIL(kernel_memory, queue->iov[0].iov_base = (void *)(UINTPTR_MAX - 65536))
 SPOIL(no_memory, CHECK(!mprotect(queue->pool, queue->pool_size, PROT_NONE)))
 SPOIL(read_only, CHECK(!mprotect(queue->headers, queue->headers_size, PROT_READ)))
@@ -200,7 +200,8 @@ static void in_child(void (*test)(void))
 
 static void drop_capability(int capability)
 {
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_header_struct header = { .version =
+							   _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2];
 
 	CHECK(!syscall(SYS_capget, &header, data));
@@ -369,11 +370,14 @@ static struct fuse_uring_req_header *header_of(struct queue *queue, unsigned int
 	return &queue->headers[slot];
 }
 
-static void prepare_reply(struct queue *queue, unsigned int slot, int error, uint32_t size)
+static void prepare_reply(struct queue *queue, unsigned int slot, int error,
+			  uint32_t size)
 {
 	struct fuse_uring_req_header *header = header_of(queue, slot);
 	struct fuse_in_header *in = (void *)header->in_out;
-	struct fuse_out_header out = { .unique = in->unique, .error = error, .len = 16 + size };
+	struct fuse_out_header out = { .unique = in->unique,
+				       .error = error,
+				       .len = 16 + size };
 
 	memcpy(header->in_out, &out, sizeof(out));
 	header->ring_ent_in_out.payload_sz = size;
@@ -389,13 +393,16 @@ static void answer(struct queue *queue, unsigned int slot)
 	struct fuse_in_header *in = (void *)header->in_out;
 	uint16_t buf_id = header->ring_ent_in_out.buf_id;
 	char *payload = queue->pool + (size_t)buf_id * queue->setup.buf_size;
-	struct fuse_attr attr = { .ino = 2, .mode = S_IFREG | 0666, .nlink = 1, .size = FILE_SIZE };
+	struct fuse_attr attr = {
+		.ino = 2, .mode = S_IFREG | 0666, .nlink = 1, .size = FILE_SIZE
+	};
 	struct fuse_attr directory = { .ino = 1, .mode = S_IFDIR | 0755, .nlink = 1 };
 
 	switch (in->opcode) {
 	case FUSE_LOOKUP:
-		*(struct fuse_entry_out *)payload =
-			(struct fuse_entry_out){ .nodeid = 2, .attr_valid = 9, .attr = attr };
+		*(struct fuse_entry_out *)payload = (struct fuse_entry_out){
+			.nodeid = 2, .attr_valid = 9, .attr = attr
+		};
 		prepare_reply(queue, slot, 0, sizeof(struct fuse_entry_out));
 		break;
 	case FUSE_GETATTR:
@@ -406,7 +413,8 @@ static void answer(struct queue *queue, unsigned int slot)
 		break;
 	case FUSE_OPEN:
 		*(struct fuse_open_out *)payload =
-			(struct fuse_open_out){ .open_flags = cached ? 0 : FOPEN_DIRECT_IO };
+			(struct fuse_open_out){ .open_flags =
+							cached ? 0 : FOPEN_DIRECT_IO };
 		prepare_reply(queue, slot, 0, sizeof(struct fuse_open_out));
 		break;
 	default:
@@ -442,7 +450,8 @@ static void finish(struct queue *queue, unsigned int slot, struct client *client
 	io_uring_submit(&queue->ring);
 }
 
-static int fixed(struct queue *queue, uint8_t opcode, unsigned int slot, int fd, uint32_t size)
+static int fixed(struct queue *queue, uint8_t opcode, unsigned int slot, int fd,
+		 uint32_t size)
 {
 	struct io_uring_sqe *sqe = queue_sqe(queue);
 	struct io_uring_cqe cqe;
@@ -479,19 +488,22 @@ static void test_pages(void)
 	by_hand_begin(&hand, &zero_copy);
 	client_start(&client, false);
 	slot = serve_until(hand.queue, FUSE_READ);
-	CHECK(header_of(hand.queue, slot)->ring_ent_in_out.flags == FUSE_URING_ENT_ZERO_COPY);
+	CHECK(header_of(hand.queue, slot)->ring_ent_in_out.flags ==
+	      FUSE_URING_ENT_ZERO_COPY);
 	CHECK(header_of(hand.queue, slot)->ring_ent_in_out.buf_id == UINT16_MAX);
 	/* a read's pages cannot be read, nor can what is behind them be written */
 	CHECK(fixed(hand.queue, IORING_OP_WRITE_FIXED, slot, fd, 4096) == -EFAULT);
 	CHECK(fixed(hand.queue, IORING_OP_READ_FIXED, slot, fd, 16385) == -EFAULT);
-	CHECK(fixed(hand.queue, IORING_OP_READ_FIXED, (slot + 1) % 4, fd, 4096) == -EFAULT);
+	CHECK(fixed(hand.queue, IORING_OP_READ_FIXED, (slot + 1) % 4, fd, 4096) ==
+	      -EFAULT);
 	CHECK(fixed(hand.queue, IORING_OP_READ_FIXED, slot, fd, 8192) == 8192);
 	prepare_reply(hand.queue, slot, 0, 8192);
 	finish(hand.queue, slot, &client);
 	/* nor anything when the request has ended */
 	CHECK(fixed(hand.queue, IORING_OP_READ_FIXED, slot, fd, 4096) == -EFAULT);
 	pthread_join(client.thread, NULL);
-	CHECK(client.result == 8192 && client.bytes[8191] == 0x22 && client.bytes[8192] == 0x11);
+	CHECK(client.result == 8192 && client.bytes[8191] == 0x22 &&
+	      client.bytes[8192] == 0x11);
 	free(client.bytes);
 
 	client_start(&client, true);
@@ -517,10 +529,12 @@ static void test_slot(void)
 	by_hand_begin(&hand, &zero_copy);
 	client_start(&client, false);
 	slot = serve_until(hand.queue, FUSE_READ);
-	CHECK(io_uring_register_buffers_update_tag(&hand.queue->ring, slot, &nothing, NULL, 1) == 1);
-	CHECK(fixed(hand.queue, IORING_OP_READ_FIXED, slot, some_file(), 4096) == -EFAULT);
-	CHECK(io_uring_register_buffers_update_tag(&hand.queue->ring, slot, &something, NULL, 1) ==
-	      1);
+	CHECK(io_uring_register_buffers_update_tag(&hand.queue->ring, slot, &nothing,
+						   NULL, 1) == 1);
+	CHECK(fixed(hand.queue, IORING_OP_READ_FIXED, slot, some_file(), 4096) ==
+	      -EFAULT);
+	CHECK(io_uring_register_buffers_update_tag(&hand.queue->ring, slot, &something,
+						   NULL, 1) == 1);
 	prepare_reply(hand.queue, slot, 0, 100);
 	finish(hand.queue, slot, &client);
 	client_end(&client);
@@ -529,7 +543,8 @@ static void test_slot(void)
 	/* the kernel leaves alone what is there, so the next request cannot be sent */
 	memset(page, 7, sizeof(page));
 	for (int i = 0; i < 4; i++)
-		io_uring_register_buffers_update_tag(&hand.queue->ring, i, &something, NULL, 1);
+		io_uring_register_buffers_update_tag(&hand.queue->ring, i, &something,
+						     NULL, 1);
 	client_start(&client, false);
 	answer(hand.queue, serve_until(hand.queue, FUSE_RELEASE));
 	io_uring_submit(&hand.queue->ring);
@@ -541,10 +556,13 @@ static void test_slot(void)
 /* liburing 2.3 does not have it yet */
 static int clone_buffers(struct io_uring *to, struct io_uring *from)
 {
-	enum { REGISTER_CLONE_BUFFERS = 30 };
+	enum {
+		REGISTER_CLONE_BUFFERS = 30
+	};
 	uint32_t arguments[8] = { from->ring_fd };
 
-	return syscall(SYS_io_uring_register, to->ring_fd, REGISTER_CLONE_BUFFERS, arguments, 1);
+	return syscall(SYS_io_uring_register, to->ring_fd, REGISTER_CLONE_BUFFERS,
+		       arguments, 1);
 }
 
 /* A copy of the table in another ring does not have what is lent. */
@@ -625,8 +643,9 @@ static void test_replies(void)
 		uint64_t unique;
 		int expected;
 	} replies[] = {
-		{ 16385, 0, 0, EINVAL }, { UINT32_MAX, 0, 0, EINVAL }, { 0, 1, 0, EINVAL },
-		{ 0, -1000, 0, EINVAL }, { 0, 0, 1, ENOENT },
+		{ 16385, 0, 0, EINVAL }, { UINT32_MAX, 0, 0, EINVAL },
+		{ 0, 1, 0, EINVAL },	 { 0, -1000, 0, EINVAL },
+		{ 0, 0, 1, ENOENT },
 	};
 	const struct setup *const setups[] = { &plain, &pinned, &zero_copy };
 	struct by_hand hand;
@@ -642,16 +661,157 @@ static void test_replies(void)
 			client_start(&client, false);
 			slot = serve_until(hand.queue, FUSE_READ);
 			header = header_of(hand.queue, slot);
-			prepare_reply(hand.queue, slot, replies[i].error, replies[i].size);
+			prepare_reply(hand.queue, slot, replies[i].error,
+				      replies[i].size);
 			out = (void *)header->in_out;
 			out->unique += replies[i].unique * 2;
 			finish(hand.queue, slot, &client);
 			client_end(&client);
 			if (client.result != -1 || client.error != replies[i].expected)
-				die("reply %zu: %zd, %s", i, client.result, strerror(client.error));
+				die("reply %zu: %zd, %s", i, client.result,
+				    strerror(client.error));
 		}
 		by_hand_end(&hand);
 	}
+}
+
+/* One buffer for four entries: readers get it one after the other, and fsync does not wait. */
+
+static const struct setup one_buffer = {
+	.flags = FUSE_URING_BUFRING, .depth = 4, .nr_bufs = 1, .buf_size = MAX_PAYLOAD
+};
+
+struct waiter {
+	pthread_t thread;
+	int fd;
+	unsigned int number;
+	ssize_t result;
+};
+
+static void *wait_for_read(void *argument)
+{
+	struct waiter *waiter = argument;
+	void *bytes;
+
+	CHECK(!posix_memalign(&bytes, 4096, 4096));
+	waiter->result = pread(waiter->fd, bytes, 4096, waiter->number * 4096);
+	free(bytes);
+	return NULL;
+}
+
+static void *wait_for_fsync(void *argument)
+{
+	return (void *)(intptr_t)fsync(*(int *)argument);
+}
+
+static void *open_data(void *argument)
+{
+	int fd = open(data_path, O_RDONLY);
+
+	(void)argument;
+	CHECK(fd >= 0);
+	close(dup(fd));
+	return (void *)(intptr_t)fd;
+}
+
+static void commit(struct queue *queue, unsigned int slot, int error, uint32_t size)
+{
+	prepare_reply(queue, slot, error, size);
+	queue_commit(queue, header_of(queue, slot)->ring_ent_in_out.commit_id, slot);
+	io_uring_submit(&queue->ring);
+}
+
+/* Nobody who has the file waits for a FLUSH when he closes it, or ends. */
+static int open_by_hand(struct by_hand *hand)
+{
+	pthread_t thread;
+	void *result;
+
+	CHECK(!pthread_create(&thread, NULL, open_data, NULL));
+	commit(hand->queue, serve_until(hand->queue, FUSE_FLUSH), -ENOSYS, 0);
+	pthread_join(thread, &result);
+	return (intptr_t)result;
+}
+
+/* The next READ, which has to be the one for this page, and has the buffer */
+static unsigned int serve_page(struct queue *queue, unsigned int number)
+{
+	unsigned int slot = serve_until(queue, FUSE_READ);
+	struct fuse_uring_req_header *header = header_of(queue, slot);
+
+	CHECK(((struct fuse_read_in *)header->op_in)->offset == number * 4096);
+	CHECK(header->ring_ent_in_out.buf_id == 0);
+	return slot;
+}
+
+static void test_waiting(void)
+{
+	struct waiter waiters[8];
+	struct by_hand hand;
+	pthread_t thread;
+	unsigned int slot, other;
+	int fd;
+
+	by_hand_begin(&hand, &one_buffer);
+	fd = open_by_hand(&hand);
+	for (unsigned int i = 0; i < 8; i++) {
+		waiters[i] = (struct waiter){ .fd = fd, .number = i };
+		CHECK(!pthread_create(&waiters[i].thread, NULL, wait_for_read,
+				      &waiters[i]));
+		mount_wait_for(&hand.mounted, i + 1);
+	}
+	CHECK(!pthread_create(&thread, NULL, wait_for_fsync, &fd));
+	slot = serve_page(hand.queue, 0);
+	other = serve_until(hand.queue, FUSE_FSYNC);
+	CHECK(header_of(hand.queue, other)->ring_ent_in_out.buf_id == UINT16_MAX);
+	commit(hand.queue, other, 0, 0);
+	pthread_join(thread, NULL);
+	commit(hand.queue, slot, 0, 10);
+	for (unsigned int i = 1; i < 8; i++)
+		commit(hand.queue, serve_page(hand.queue, i), 0, 10 + i);
+	for (unsigned int i = 0; i < 8; i++) {
+		pthread_join(waiters[i].thread, NULL);
+		CHECK(waiters[i].result == 10 + i);
+	}
+	close(fd);
+	by_hand_end(&hand);
+}
+
+/* Of those that wait some are killed: they end at once, and the next one has their turn. */
+static void test_killed_while_waiting(void)
+{
+	struct by_hand hand;
+	unsigned int slot;
+	pid_t pids[6];
+	int fd, status;
+
+	by_hand_begin(&hand, &one_buffer);
+	fd = open_by_hand(&hand);
+	for (unsigned int i = 0; i < 6; i++) {
+		struct waiter waiter = { .fd = fd, .number = i };
+
+		pids[i] = fork();
+		CHECK(pids[i] >= 0);
+		if (!pids[i]) {
+			wait_for_read(&waiter);
+			_exit(waiter.result);
+		}
+		mount_wait_for(&hand.mounted, i + 1);
+	}
+	slot = serve_page(hand.queue, 0);
+	for (unsigned int i = 1; i < 6; i++) {
+		if (i == 3)
+			continue;
+		CHECK(!kill(pids[i], SIGKILL));
+		CHECK(waitpid(pids[i], &status, 0) == pids[i] && WIFSIGNALED(status));
+	}
+	mount_wait_for(&hand.mounted, 2);
+	commit(hand.queue, slot, 0, 10);
+	commit(hand.queue, serve_page(hand.queue, 3), 0, 13);
+	CHECK(waitpid(pids[0], &status, 0) == pids[0] && WEXITSTATUS(status) == 10);
+	CHECK(waitpid(pids[3], &status, 0) == pids[3] && WEXITSTATUS(status) == 13);
+	close(fd);
+	by_hand_end(&hand);
 }
 
 static volatile bool aborted;
@@ -704,16 +864,20 @@ static void test_closed_ring(void)
 }
 
 /* The connection goes, and the ring stays: it has the pages no longer. */
-static void test_abort(void)
+static void test_abort(bool by_timeout)
 {
 	struct by_hand hand;
 	struct client client;
 	unsigned int slot;
 
+	/* the kernel looks every 15 s */
+	request_timeout = by_timeout ? 15 : 0;
 	by_hand_begin(&hand, &zero_copy);
+	request_timeout = 0;
 	client_start(&client, false);
 	slot = serve_until(hand.queue, FUSE_READ);
-	mount_abort(&hand.mounted);
+	if (!by_timeout)
+		mount_abort(&hand.mounted);
 	client_end(&client);
 	CHECK(client.result == -1 && client.error == ECONNABORTED);
 	for (;;) {
@@ -799,7 +963,8 @@ static void test_race(void)
 		mount_begin(&mounted, mountpoint);
 		pthread_barrier_init(&barrier, NULL, 8);
 		for (int i = 0; i < 8; i++) {
-			queue_init(&racers[i].queue, &mounted, 0, i & 4 ? &plain : &pinned);
+			queue_init(&racers[i].queue, &mounted, 0,
+				   i & 4 ? &plain : &pinned);
 			racers[i].slot = i & 3;
 			racers[i].barrier = &barrier;
 			if (round % 3 && i) {
@@ -910,7 +1075,8 @@ static void random_reply(struct queue *queue, unsigned int slot)
 			((char *)header)[i] = chance(256);
 		break;
 	case 1:
-		prepare_reply(queue, slot, 0, chance(3) ? chance(70000) : chance(UINT32_MAX));
+		prepare_reply(queue, slot, 0,
+			      chance(3) ? chance(70000) : chance(UINT32_MAX));
 		break;
 	case 2:
 		prepare_reply(queue, slot, -(int)chance(600), 0);
@@ -920,7 +1086,8 @@ static void random_reply(struct queue *queue, unsigned int slot)
 	}
 }
 
-static void random_command(struct by_hand *hand, struct queue *queue, uint64_t *commit_ids)
+static void random_command(struct by_hand *hand, struct queue *queue,
+			   uint64_t *commit_ids)
 {
 	unsigned int slot = chance(queue->setup.depth + 1);
 	struct io_uring_sqe *sqe;
@@ -937,13 +1104,15 @@ static void random_command(struct by_hand *hand, struct queue *queue, uint64_t *
 		sqe = queue_command(queue, FUSE_IO_URING_CMD_COMMIT_AND_FETCH, 3000);
 		command = sqe_command(sqe);
 		command->commit_id = (uint64_t)rand_r(&seed) << chance(33);
-		command->qid = chance(2) ? chance(hand->mounted.nr_queues + 2) : chance(65536);
+		command->qid =
+			chance(2) ? chance(hand->mounted.nr_queues + 2) : chance(65536);
 		break;
 	case 2:
 		for (size_t i = 0; i < 1 + chance(3); i++) {
 			sqe = queue_sqe(queue);
-			io_uring_prep_rw(chance(2) ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED,
-					 sqe, some_file(), NULL, chance(20000), chance(20000));
+			io_uring_prep_rw(
+				chance(2) ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED,
+				sqe, some_file(), NULL, chance(20000), chance(20000));
 			sqe->buf_index = slot;
 			sqe->user_data = 3000;
 			if (chance(2))
@@ -952,8 +1121,8 @@ static void random_command(struct by_hand *hand, struct queue *queue, uint64_t *
 		break;
 	case 3:
 		iov[0] = (struct iovec){ 0 };
-		io_uring_register_buffers_update_tag(&queue->ring, chance(queue->setup.depth), iov,
-						     NULL, 1);
+		io_uring_register_buffers_update_tag(
+			&queue->ring, chance(queue->setup.depth), iov, NULL, 1);
 		break;
 	case 4:
 	case 5: /* an id that was good once, or is */
@@ -999,13 +1168,16 @@ static unsigned int random_mount(unsigned int commands)
 				/* by an id of another time the entry may have come back */
 				continue;
 			}
-			commit_ids[chance(64)] = header_of(queue, slot)->ring_ent_in_out.commit_id;
+			commit_ids[chance(64)] =
+				header_of(queue, slot)->ring_ent_in_out.commit_id;
 			if (chance(4)) {
 				answer(queue, slot);
 			} else {
 				random_reply(queue, slot);
-				queue_commit(queue, header_of(queue, slot)->ring_ent_in_out.commit_id,
-					     slot);
+				queue_commit(
+					queue,
+					header_of(queue, slot)->ring_ent_in_out.commit_id,
+					slot);
 			}
 			sent++;
 		}
@@ -1032,10 +1204,10 @@ static void test_random(unsigned int commands)
 	CHECK(pinned_memory() == 0);
 }
 
-#define RUN(test)                                                                                  \
-	do {                                                                                       \
-		printf("%s\n", #test);                                                             \
-		test;                                                                              \
+#define RUN(test)                      \
+	do {                           \
+		printf("%s\n", #test); \
+		test;                  \
 	} while (0)
 
 int main(int argc, char **argv)
@@ -1062,8 +1234,11 @@ int main(int argc, char **argv)
 	RUN(test_clone());
 	RUN(test_commits());
 	RUN(test_replies());
+	RUN(test_waiting());
+	RUN(test_killed_while_waiting());
 	RUN(test_closed_ring());
-	RUN(test_abort());
+	RUN(test_abort(false));
+	RUN(test_abort(true));
 	RUN(test_busy_pages(false));
 	RUN(test_busy_pages(true));
 	CHECK(pinned_memory() == 0);

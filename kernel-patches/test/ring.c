@@ -42,6 +42,8 @@ static void *read_classic(void *argument)
 	}
 }
 
+unsigned int request_timeout;
+
 static void answer_init(struct mounted *mounted)
 {
 	static char buffer[MAX_PAYLOAD + 65536];
@@ -51,8 +53,9 @@ static void answer_init(struct mounted *mounted)
 		struct fuse_out_header header;
 		struct fuse_init_out init;
 	} reply = { .header.len = sizeof(reply) };
-	uint64_t flags = FUSE_INIT_EXT | FUSE_BIG_WRITES | FUSE_MAX_PAGES | FUSE_ASYNC_READ |
-			 FUSE_ASYNC_DIO | FUSE_OVER_IO_URING | FUSE_PARALLEL_DIROPS;
+	uint64_t flags = FUSE_INIT_EXT | FUSE_BIG_WRITES | FUSE_MAX_PAGES |
+			 FUSE_ASYNC_READ | FUSE_ASYNC_DIO | FUSE_OVER_IO_URING |
+			 FUSE_PARALLEL_DIROPS;
 
 	if (read(mounted->fuse, buffer, sizeof(buffer)) < 0)
 		die("FUSE_INIT: %s", strerror(errno));
@@ -60,6 +63,8 @@ static void answer_init(struct mounted *mounted)
 		die("opcode %u before FUSE_INIT", in->opcode);
 	mounted->kernel_flags = init->flags | (uint64_t)init->flags2 << 32;
 
+	if (request_timeout)
+		flags |= FUSE_REQUEST_TIMEOUT;
 	reply.header.unique = in->unique;
 	reply.init.major = FUSE_KERNEL_VERSION;
 	reply.init.minor = FUSE_KERNEL_MINOR_VERSION;
@@ -70,6 +75,7 @@ static void answer_init(struct mounted *mounted)
 	reply.init.max_pages = MAX_PAYLOAD / 4096;
 	reply.init.max_background = 64;
 	reply.init.congestion_threshold = 48;
+	reply.init.request_timeout = request_timeout;
 	if (write(mounted->fuse, &reply, sizeof(reply)) < 0)
 		die("FUSE_INIT: %s", strerror(errno));
 }
@@ -94,8 +100,8 @@ void mount_begin(struct mounted *mounted, const char *path)
 	mounted->fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	if (mounted->fuse < 0)
 		die("/dev/fuse: %s", strerror(errno));
-	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other",
-		 mounted->fuse);
+	snprintf(options, sizeof(options),
+		 "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other", mounted->fuse);
 	if (mount("bufring", path, "fuse", MS_NOSUID | MS_NODEV, options))
 		die("mount: %s", strerror(errno));
 	answer_init(mounted);
@@ -110,7 +116,8 @@ void mount_end(struct mounted *mounted)
 	close(mounted->fuse);
 }
 
-void mount_abort(struct mounted *mounted)
+/* Opens a file of the connection's in /sys/fs/fuse/connections */
+static int open_control(const struct mounted *mounted, const char *name, int flags)
 {
 	char line[256], path[128];
 	unsigned int id = 0;
@@ -124,11 +131,36 @@ void mount_abort(struct mounted *mounted)
 			break;
 	if (file)
 		fclose(file);
-	snprintf(path, sizeof(path), "/sys/fs/fuse/connections/%u/abort", id);
-	fd = open(path, O_WRONLY);
-	if (fd < 0 || write(fd, "1", 1) != 1)
+	snprintf(path, sizeof(path), "/sys/fs/fuse/connections/%u/%s", id, name);
+	fd = open(path, flags | O_CLOEXEC);
+	if (fd < 0)
 		die("%s: %s", path, strerror(errno));
+	return fd;
+}
+
+void mount_abort(struct mounted *mounted)
+{
+	int fd = open_control(mounted, "abort", O_WRONLY);
+
+	if (write(fd, "1", 1) != 1)
+		die("abort: %s", strerror(errno));
 	close(fd);
+}
+
+void mount_wait_for(struct mounted *mounted, int requests)
+{
+	char text[32] = "";
+	int fd;
+
+	for (int i = 0; i < 5000 && atoi(text) != requests; i++) {
+		usleep(2000);
+		fd = open_control(mounted, "waiting", O_RDONLY);
+		if (read(fd, text, sizeof(text) - 1) <= 0)
+			die("waiting: %s", strerror(errno));
+		close(fd);
+	}
+	if (atoi(text) != requests)
+		die("%d requests, not %d", atoi(text), requests);
 }
 
 static void *region(size_t size, bool shared)
@@ -147,10 +179,12 @@ static void *region(size_t size, bool shared)
 	return memory;
 }
 
-void queue_init(struct queue *queue, struct mounted *mounted, int qid, const struct setup *setup)
+void queue_init(struct queue *queue, struct mounted *mounted, int qid,
+		const struct setup *setup)
 {
-	struct io_uring_params params = { .flags = IORING_SETUP_SQE128 | IORING_SETUP_CQSIZE,
-					  .cq_entries = 4096 };
+	struct io_uring_params params = {
+		.flags = IORING_SETUP_SQE128 | IORING_SETUP_CQSIZE, .cq_entries = 4096
+	};
 	int error;
 
 	memset(queue, 0, sizeof(*queue));
@@ -175,9 +209,11 @@ void queue_init(struct queue *queue, struct mounted *mounted, int qid, const str
 	queue->iov[1] = (struct iovec){ queue->pool, queue->pool_size };
 	queue->own = calloc(setup->depth, sizeof(*queue->own));
 	for (unsigned int i = 0; i < setup->depth && i < setup->nr_bufs; i++) {
-		queue->own[i][0] = (struct iovec){ &queue->headers[i], sizeof(*queue->headers) };
-		queue->own[i][1] = (struct iovec){ queue->pool + (size_t)i * setup->buf_size,
-						   setup->buf_size };
+		queue->own[i][0] =
+			(struct iovec){ &queue->headers[i], sizeof(*queue->headers) };
+		queue->own[i][1] =
+			(struct iovec){ queue->pool + (size_t)i * setup->buf_size,
+					setup->buf_size };
 	}
 }
 
@@ -236,7 +272,8 @@ struct io_uring_sqe *queue_register(struct queue *queue, unsigned int slot)
 	return sqe;
 }
 
-struct io_uring_sqe *queue_commit(struct queue *queue, uint64_t commit_id, unsigned int slot)
+struct io_uring_sqe *queue_commit(struct queue *queue, uint64_t commit_id,
+				  unsigned int slot)
 {
 	struct io_uring_sqe *sqe =
 		queue_command(queue, FUSE_IO_URING_CMD_COMMIT_AND_FETCH, slot);

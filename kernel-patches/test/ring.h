@@ -17,8 +17,8 @@
 #include "fuse.h"
 
 #define MAX_PAYLOAD (1U << 20)
-#define ALL_FLAGS                                                                                  \
-	(FUSE_URING_BUFRING | FUSE_URING_PINNED_HEADERS | FUSE_URING_PINNED_BUFFERS |              \
+#define ALL_FLAGS                                                                     \
+	(FUSE_URING_BUFRING | FUSE_URING_PINNED_HEADERS | FUSE_URING_PINNED_BUFFERS | \
 	 FUSE_URING_ZERO_COPY)
 
 struct mounted {
@@ -45,25 +45,31 @@ struct queue {
 	struct fuse_uring_req_header *headers;
 	char *pool;
 	size_t headers_size, pool_size;
-	struct iovec iov[2]; /* both regions, for buffer rings */
+	struct iovec iov[2];	/* both regions, for buffer rings */
 	struct iovec (*own)[2]; /* of each entry, without */
 };
 
 _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Of mounts from now on: the connection ends if a request takes as many seconds. 0: it may. */
+extern unsigned int request_timeout;
+
 void mount_begin(struct mounted *mounted, const char *path);
 /* Unmounts, and waits until the reader has seen it. */
 void mount_end(struct mounted *mounted);
-/* The number in /sys/fs/fuse/connections */
 void mount_abort(struct mounted *mounted);
+/* Waits until there are so many requests that were not answered. */
+void mount_wait_for(struct mounted *mounted, int requests);
 
-void queue_init(struct queue *queue, struct mounted *mounted, int qid, const struct setup *setup);
+void queue_init(struct queue *queue, struct mounted *mounted, int qid,
+		const struct setup *setup);
 void queue_free(struct queue *queue);
 
 struct io_uring_sqe *queue_sqe(struct queue *queue);
 struct io_uring_sqe *queue_command(struct queue *queue, uint32_t op, uint64_t data);
 struct io_uring_sqe *queue_register(struct queue *queue, unsigned int slot);
-struct io_uring_sqe *queue_commit(struct queue *queue, uint64_t commit_id, unsigned int slot);
+struct io_uring_sqe *queue_commit(struct queue *queue, uint64_t commit_id,
+				  unsigned int slot);
 struct fuse_uring_cmd_req *sqe_command(struct io_uring_sqe *sqe);
 
 /* Registers one entry, and returns what the kernel has against it, or 0 if it has accepted it. */

@@ -11,10 +11,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { ROOT = 1, DATA, LINK, ENTRIES };
+enum {
+	ROOT = 1,
+	DATA,
+	LINK,
+	ENTRIES
+};
 
 /* What a completion is about, in the upper half of its user_data */
-enum { FETCH, MOVE_LINKED, MOVE_WAIT };
+enum {
+	FETCH,
+	MOVE_LINKED,
+	MOVE_WAIT
+};
 
 struct held {
 	bool busy;
@@ -55,7 +64,8 @@ struct request {
 static void complete(struct server_queue *sq, const struct io_uring_cqe *cqe);
 
 /* Moves between the request's pages and a file, and waits for it. */
-static int move(struct request *request, uint8_t opcode, int fd, uint32_t size, uint64_t offset)
+static int move(struct request *request, uint8_t opcode, int fd, uint32_t size,
+		uint64_t offset)
 {
 	struct server_queue *sq = request->sq;
 	uint64_t data = (uint64_t)MOVE_WAIT << 32 | request->slot;
@@ -103,7 +113,9 @@ static struct fuse_attr attributes(struct server *server, uint64_t node)
 	struct fuse_attr attr = { .ino = node, .nlink = 1, .blksize = 4096 };
 	struct stat stat;
 
-	attr.mode = node == DATA ? S_IFREG | 0644 : node == LINK ? S_IFLNK | 0777 : S_IFDIR | 0755;
+	attr.mode = node == DATA   ? S_IFREG | 0644
+		    : node == LINK ? S_IFLNK | 0777
+				   : S_IFDIR | 0755;
 	if (node == DATA && !fstat(server->backing, &stat))
 		attr.size = stat.st_size;
 	if (node == LINK)
@@ -133,7 +145,9 @@ static void reply_bytes(struct request *request, const void *data, uint32_t size
 
 static void do_lookup(struct request *request)
 {
-	static const char *const names[] = { [DATA] = "data", [LINK] = "link", [ENTRIES] = "entries" };
+	static const char *const names[] = {
+		[DATA] = "data", [LINK] = "link", [ENTRIES] = "entries"
+	};
 	struct fuse_entry_out *entry = (void *)request->payload;
 	uint64_t node = 0;
 
@@ -158,7 +172,8 @@ static void do_attributes(struct request *request)
 	if (request->in.opcode == FUSE_SETATTR) {
 		struct fuse_setattr_in *in = (void *)request->header->op_in;
 
-		if (in->valid & FATTR_SIZE && ftruncate(request->sq->server->backing, in->size)) {
+		if (in->valid & FATTR_SIZE &&
+		    ftruncate(request->sq->server->backing, in->size)) {
 			request->error = -errno;
 			return;
 		}
@@ -169,7 +184,8 @@ static void do_attributes(struct request *request)
 }
 
 /* Both commands leave with the next submission; nothing is heard but the entry's next request. */
-static void link_move(struct request *request, uint8_t opcode, uint32_t size, uint64_t offset)
+static void link_move(struct request *request, uint8_t opcode, uint32_t size,
+		      uint64_t offset)
 {
 	struct server_queue *sq = request->sq;
 	struct io_uring_sqe *sqe;
@@ -202,7 +218,8 @@ static void do_read(struct request *request)
 		link_move(request, IORING_OP_READ_FIXED, in.size, in.offset);
 		return;
 	} else {
-		size = move(request, IORING_OP_READ_FIXED, server->backing, in.size, in.offset);
+		size = move(request, IORING_OP_READ_FIXED, server->backing, in.size,
+			    in.offset);
 		if (size < 0)
 			errno = -size;
 	}
@@ -220,7 +237,8 @@ static void do_write(struct request *request)
 	ssize_t size;
 
 	if (request->ent.payload_sz != in.size)
-		die("WRITE of %u bytes has a payload of %u", in.size, request->ent.payload_sz);
+		die("WRITE of %u bytes has a payload of %u", in.size,
+		    request->ent.payload_sz);
 	if (!request->zero_copy) {
 		size = pwrite(server->backing, request->payload, in.size, in.offset);
 	} else if (server->linked) {
@@ -229,7 +247,8 @@ static void do_write(struct request *request)
 		link_move(request, IORING_OP_WRITE_FIXED, in.size, in.offset);
 		return;
 	} else {
-		size = move(request, IORING_OP_WRITE_FIXED, server->backing, in.size, in.offset);
+		size = move(request, IORING_OP_WRITE_FIXED, server->backing, in.size,
+			    in.offset);
 		if (size < 0)
 			errno = -size;
 	}
@@ -250,7 +269,8 @@ static void do_readdir(struct request *request)
 	for (uint64_t i = in.offset; i < NR_ENTRIES; i++) {
 		struct fuse_dirent *entry = (void *)(entries + size);
 		char name[64];
-		uint32_t length = snprintf(name, sizeof(name), "an entry with number %lu", i);
+		uint32_t length =
+			snprintf(name, sizeof(name), "an entry with number %lu", i);
 
 		if (size + FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET + length) > in.size)
 			break;
@@ -279,8 +299,8 @@ static void do_ioctl(struct request *request)
 		return;
 	}
 	if (request->zero_copy) {
-		if (move(request, IORING_OP_WRITE_FIXED, sq->scratch, in.in_size, offset) !=
-		    (int)in.in_size)
+		if (move(request, IORING_OP_WRITE_FIXED, sq->scratch, in.in_size,
+			 offset) != (int)in.in_size)
 			die("ioctl: its bytes cannot be had");
 		memcpy(bytes, sq->scratch_memory + offset, in.in_size);
 	} else {
@@ -349,7 +369,8 @@ static void count(struct request *request)
 	}
 	counters->buffered++;
 	if (request->ent.buf_id >= request->sq->queue.setup.nr_bufs)
-		die("buffer %u of %u", request->ent.buf_id, request->sq->queue.setup.nr_bufs);
+		die("buffer %u of %u", request->ent.buf_id,
+		    request->sq->queue.setup.nr_bufs);
 	if (request->ent.buf_id >= counters->most_buffers)
 		counters->most_buffers = request->ent.buf_id + 1;
 }
@@ -370,8 +391,8 @@ static void receive(struct server_queue *sq, unsigned int slot)
 	if (!sq->queue.setup.flags)
 		request.ent.buf_id = slot;
 	if (request.ent.buf_id != UINT16_MAX)
-		request.payload =
-			sq->queue.pool + (size_t)request.ent.buf_id * sq->queue.setup.buf_size;
+		request.payload = sq->queue.pool +
+				  (size_t)request.ent.buf_id * sq->queue.setup.buf_size;
 	count(&request);
 	sq->held[slot] = (struct held){
 		.busy = true,
@@ -403,7 +424,8 @@ static void move_broke(struct server_queue *sq, unsigned int slot, int result)
 	sq->counters.broken++;
 	if (held->is_write && result >= 0) {
 		struct fuse_write_out *out =
-			(void *)(sq->queue.pool + (size_t)held->buf_id * sq->queue.setup.buf_size);
+			(void *)(sq->queue.pool +
+				 (size_t)held->buf_id * sq->queue.setup.buf_size);
 
 		*out = (struct fuse_write_out){ .size = result };
 		size = sizeof(*out);
@@ -438,14 +460,16 @@ static void *serve_queue(void *argument)
 		queue_register(&sq->queue, slot);
 	sq->live = sq->queue.setup.depth;
 	while (sq->live) {
-		int error = io_uring_submit_and_wait(&sq->queue.ring, sq->nr_backlog ? 0 : 1);
+		int error =
+			io_uring_submit_and_wait(&sq->queue.ring, sq->nr_backlog ? 0 : 1);
 
 		if (error < 0 && error != -EINTR)
 			die("io_uring_submit_and_wait: %s", strerror(-error));
 		while (sq->nr_backlog) {
 			struct io_uring_cqe first = sq->backlog[0];
 
-			memmove(sq->backlog, sq->backlog + 1, --sq->nr_backlog * sizeof(first));
+			memmove(sq->backlog, sq->backlog + 1,
+				--sq->nr_backlog * sizeof(first));
 			complete(sq, &first);
 		}
 		while (!io_uring_peek_cqe(&sq->queue.ring, &cqe)) {
@@ -472,8 +496,8 @@ void server_start(struct server *server, const char *mountpoint)
 		sq->scratch = memfd_create("scratch", MFD_CLOEXEC);
 		if (sq->scratch < 0 || ftruncate(sq->scratch, scratch))
 			die("memfd: %s", strerror(errno));
-		sq->scratch_memory =
-			mmap(NULL, scratch, PROT_READ | PROT_WRITE, MAP_SHARED, sq->scratch, 0);
+		sq->scratch_memory = mmap(NULL, scratch, PROT_READ | PROT_WRITE,
+					  MAP_SHARED, sq->scratch, 0);
 		queue_init(&sq->queue, &server->mount, i, &server->setup);
 		if (pthread_create(&sq->thread, NULL, serve_queue, sq))
 			die("pthread_create");

@@ -5,8 +5,8 @@
 
 #include "ring.h"
 
-#define NR_ENTRIES 200
-#define LINK_TARGET "a/target/of/some/length"
+#define NR_ENTRIES   200
+#define LINK_TARGET  "a/target/of/some/length"
 #define IOCTL_INVERT _IOWR('B', 1, char[3000])
 
 struct counters {
@@ -18,8 +18,8 @@ struct server {
 	struct mounted mount;
 	struct setup setup;
 	int backing;
-	bool linked; /* data operations are linked to their commit */
-	unsigned int delay_us; /* per READ */
+	bool linked;		  /* data operations are linked to their commit */
+	unsigned int delay_us;	  /* per READ */
 	struct counters counters; /* of all queues, once they have ended */
 	struct server_queue *queues;
 };
