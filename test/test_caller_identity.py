@@ -596,18 +596,36 @@ def _excused(line):
     return any(all(word in line for word in words) for words in EXCUSED)
 
 
-def _mount_disk(base):
+@contextlib.contextmanager
+def _tmpfs(base):
+    run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", base])
+    try:
+        yield
+    finally:
+        run(["umount", "-l", base])
+
+
+@contextlib.contextmanager
+def _disk(base):
     """
     A file system with blocks, in memory: a disk that is told of each block that becomes free
     makes minutes of these many small files.
     """
-    run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", base])
     image = base / "image"
     with open(image, "wb") as file:
         file.truncate(1 << 30)
     run(["mkfs.ext4", "-q", "-O", "^has_journal", "-N", "65536", image])
-    run(["mount", "-o", "loop", image, base])
-    base.chmod(0o755)
+    # mount(8) would keep the device open for writing, and not all kernels mount such a one.
+    device = run(["losetup", "--find", "--show", image]).stdout.strip()
+    try:
+        run(["mount", device, base])
+    finally:
+        run(["losetup", "--detach", device])  # which is put off for as long as it is mounted
+    try:
+        base.chmod(0o755)
+        yield
+    finally:
+        run(["umount", "-l", base])
 
 
 @pytest.fixture(scope="module", params=["tmpfs", "ext4"])
@@ -615,20 +633,14 @@ def trees(request, session_work):
     """A folder of each kind of file system, with a tree to act on natively and one to serve."""
     base = Path(tempfile.mkdtemp(prefix="identity-", dir=session_work))
     base.chmod(0o755)
-    mounts = 1
-    if request.param == "ext4":
-        mounts = 2
-        _mount_disk(base)
-    else:
-        run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", base])
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(base.rmdir)
+        stack.enter_context(_tmpfs(base))
+        if request.param == "ext4":
+            stack.enter_context(_disk(base))
         os.mkdir(base / "native")
         os.mkdir(base / "source")
         yield base
-    finally:
-        for _ in range(mounts):
-            run(["umount", "-l", base])
-        base.rmdir()
 
 
 _native = {}
