@@ -313,11 +313,11 @@ def test_waiters_that_are_killed(work, transport, program):
             fd_taken.result(5)
 
 
-def gone(child):
-    """Was it told that the file system is not there any more?"""
+def assert_told_of_the_end(child):
+    """It learns that the file system is not there any more."""
     with pytest.raises(OSError) as caught:
         child.result(10)
-    return caught.value.errno in (errno.ENOTCONN, errno.ECONNABORTED)
+    assert caught.value.errno in (errno.ENOTCONN, errno.ECONNABORTED)
 
 
 @pytest.mark.parametrize("ending", ["SIGTERM", "umount", "abort"])
@@ -344,10 +344,10 @@ def test_end_while_locks_wait(work, transport, program, ending):
             if ending == "umount":
                 waiter.result(10)
             else:
-                assert gone(waiter)
+                assert_told_of_the_end(waiter)
         if ending != "umount":
             os.write(holder.tell, b"1")
-            assert gone(holder.child)
+            assert_told_of_the_end(holder.child)
         else:
             holder.child.result(10)
         assert mount.wait(10) == 0

@@ -261,7 +261,8 @@ static int wait_for_lock(struct waiter *waiter)
 		res = wait_once(waiter);
 	while (res == -EINTR && !waiter->interrupted && !is_over());
 	timer_delete(timer);
-	return res;
+	/* Without a signal of its own the client would see what the kernel makes of EINTR. */
+	return res == -EINTR && !waiter->interrupted ? -ENOTCONN : res;
 }
 
 static void *run_waiter(void *data)
