@@ -12,6 +12,8 @@ from fusetest.build import BUILD
 from fusetest.child import call, run
 from fusetest.mount import entries_below
 
+pytestmark = pytest.mark.sanitize
+
 AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 
 

@@ -356,11 +356,13 @@ static bool check_mountpoint(void)
 
 	if (strncmp(command.mountpoint, "/dev/fd/", 8) == 0)
 		return true;
-	path = realpath(command.mountpoint, NULL);
-	if (!path || stat(path, &attr) < 0)
+	if (stat(command.mountpoint, &attr) < 0)
 		return complain("%s: %s", command.mountpoint, strerror(errno));
 	if (!S_ISDIR(attr.st_mode))
 		return complain("%s: %s", command.mountpoint, strerror(ENOTDIR));
+	path = realpath(command.mountpoint, NULL);
+	if (!path)
+		return complain("%s: %s", command.mountpoint, strerror(errno));
 	command.mountpoint = path;
 	parent = strdup(path);
 	if (parent && stat(dirname(parent), &attr) == 0)
