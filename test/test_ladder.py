@@ -244,6 +244,7 @@ def test_pool_larger_than_its_length_can_say(work):
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault_with_strict(work, fault):
+    skip_without_queues_for(fault)
     options = [*ONE_RUNG, "io_uring_strict"]
     mount = Mount(work, "io_uring", options=options, env=environment(fault))
     step = fault.partition("@")[0]
