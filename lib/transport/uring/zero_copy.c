@@ -197,8 +197,14 @@ static bool submit_piece(struct fuse_uring_entry *entry, unsigned number, size_t
 	return true;
 }
 
+/*
+ * What leaves a room is soon over, and has to arrive: a listing names nodes that its client is
+ * going to forget.
+ */
 static void cancel_pieces(struct fuse_uring_entry *entry)
 {
+	if (entry->move.from_room)
+		return;
 	for (unsigned i = 0; i < entry->move.count; i++) {
 		struct io_uring_sqe *sqe = fuse_uring_sqe(
 			entry->queue, FUSE_USER_DATA(FUSE_SUBJECT_CANCEL, entry->id, i));
