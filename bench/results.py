@@ -18,6 +18,11 @@ COMPARISONS = (
     ("registered", "pool"),
     ("pool", "per entry"),
     ("two buffers", "per entry"),
+    ("ring", "per entry"),
+    ("pinned", "per entry"),
+    ("pinned", "ring"),
+    ("zero-copy ring", "per entry"),
+    ("zero-copy ring", "pinned"),
 )
 
 
@@ -46,6 +51,18 @@ TARGETS = (
         )
     ),
     Target("randread 1M direct x2", "zero-copy", "unlinked", 1.3),
+    *(
+        Target(row, contender, "per entry", least)
+        for row, *all_least in (
+            ("randread 1M direct x2", 1.1, 1.35),
+            ("read 1M direct x2", 1.04, 1.15),
+            ("randread 1M buffered x2", 1.08, 1.15),
+            ("read 1M buffered x2", 1.06, 1.1),
+            ("randwrite 1M direct x2", 1.0, 1.0),
+            ("write 1M buffered x2", 1.0, 1.0),
+        )
+        for contender, least in zip(("pinned", "zero-copy ring"), all_least)
+    ),
     *(
         Target(f"metadata x{jobs} {kind}", "two buffers", "per entry", 0.95)
         for jobs in (1, 4)

@@ -26,11 +26,24 @@ import workloads
 from commands import Failure, interrupts, run
 from results import Results, as_markdown, as_text, readable, report
 from neighbours import Neighbours
-from servers import contenders, pool_contenders, zero_copy_contenders
-from workloads import POOL_WORKLOADS, WORKLOADS, ZERO_COPY_WORKLOADS
+from servers import (
+    contenders,
+    peer_contenders,
+    pool_contenders,
+    ring_contenders,
+    zero_copy_contenders,
+)
+from workloads import POOL_WORKLOADS, RING_WORKLOADS, WORKLOADS, ZERO_COPY_WORKLOADS
 
 HERE = Path(__file__).resolve().parent
 ENABLED = Path("/sys/module/fuse/parameters/enable_uring")
+
+# What is measured instead, on which kernel: who competes, at what, and on how large files.
+MODES = {
+    "zero-copy": ("7.3", zero_copy_contenders, ZERO_COPY_WORKLOADS, "1G"),
+    "pools": ("7.3", pool_contenders, POOL_WORKLOADS, "256M"),
+    "rings": ("7.2 with patches", ring_contenders, RING_WORKLOADS, "1G"),
+}
 
 
 def parse_arguments():
@@ -39,8 +52,10 @@ def parse_arguments():
     parser.add_argument("--rounds", type=positive, metavar="N", help="default 7")
     parser.add_argument("--seconds", type=positive, metavar="S", help="per figure, default 3")
     parser.add_argument("--only", default="", metavar="REGEX", help="only these workloads")
-    parser.add_argument("--zero-copy", action="store_true", help="on Linux 7.3: see README.md")
-    parser.add_argument("--pools", action="store_true", help="on Linux 7.3: see README.md")
+    mode = parser.add_mutually_exclusive_group()
+    for name, (kernel, *_) in MODES.items():
+        text = f"on Linux {kernel}: see README.md"
+        mode.add_argument(f"--{name}", action="store_const", dest="mode", const=name, help=text)
     parser.add_argument("--peer", type=Path, metavar="PATH", help="another passthrough_hp")
     parser.add_argument("--build", type=Path, metavar="DIR", help="default build, .build/release")
     parser.add_argument("--output", type=Path, metavar="DIR", default=HERE / "results")
@@ -49,10 +64,10 @@ def parse_arguments():
     plan.seconds = plan.seconds or (1 if plan.quick else 3)
     # Each is a descriptor of the server's, of which it may have 20,000 or so.
     plan.files = 2000 if plan.quick else 5000
-    plan.size = "1G" if plan.zero_copy and not plan.quick else "256M"
-    known = WORKLOADS
-    if plan.zero_copy or plan.pools:
-        known = ZERO_COPY_WORKLOADS if plan.zero_copy else POOL_WORKLOADS
+    usual = None, contenders, WORKLOADS, "256M"
+    _, plan.contenders, known, plan.size = MODES.get(plan.mode, usual)
+    if plan.quick:
+        plan.size = "256M"
     for name in ("peer", "build", "output"):
         path = getattr(plan, name)
         setattr(plan, name, path and path.resolve())
@@ -231,12 +246,9 @@ def warm_up(plan, columns, data, progress, scratch):
 
 
 def measure(plan):
-    if plan.zero_copy:
-        columns = zero_copy_contenders(plan.program)
-    elif plan.pools:
-        columns = pool_contenders(plan.program)
-    else:
-        columns = contenders(plan.program, plan.peer)
+    columns = plan.contenders(plan.program)
+    if not plan.mode and plan.peer:
+        columns += peer_contenders(plan.peer)
     units = {row: unit for workload in plan.workloads for row, unit in workload.rows.items()}
     names = [column.name for column in columns]
     data = {
@@ -252,7 +264,7 @@ def measure(plan):
     with Scratch() as scratch:
         progress.now("preparing files")
         workloads.prepare(scratch.source, plan, plan.workloads)
-        if plan.zero_copy or plan.pools:
+        if plan.mode:
             warm_up(plan, columns, data, progress, scratch)
         for number in range(plan.rounds):
             measure_round(number, plan, columns, data, progress, scratch)

@@ -18,12 +18,12 @@ class Contender:
     """
     One column. `program` is None for the source itself. `transport` is what has to have
     carried the requests, and `dialect` in which form, if that matters; `peer` is a program
-    of another library, which has no statistics.
+    of another library, which has no statistics. `proof` is what else statistics have to say.
     """
 
-    def __init__(self, name, program=None, transport=None, options=(), peer=False, dialect=None):
+    def __init__(self, name, program=None, transport=None, options=(), peer=False, proof=None):
         self.name, self.program, self.transport = name, program, transport
-        self.options, self.peer, self.dialect = tuple(options), peer, dialect
+        self.options, self.peer, self.proof = tuple(options), peer, proof or {}
 
     @property
     def zero_copy(self):
@@ -33,23 +33,25 @@ class Contender:
         return Server(self, scratch) if self.program else Source(scratch.source)
 
 
-def contenders(program, peer=None):
-    found = [
+def contenders(program):
+    return [
         Contender("tmpfs"),
         Contender("dev", program, "dev"),
         Contender("uring, no poll", program, "io_uring", ["io_uring", "io_uring_poll_us=0"]),
         Contender("uring", program, "io_uring", ["io_uring"]),
     ]
-    if peer:
-        found += [
-            Contender("peer dev", peer, "dev", peer=True),
-            Contender("peer uring", peer, "io_uring", ["io_uring"], peer=True),
-        ]
-    return found
 
 
-def _ring(program, name, dialect, *options):
-    return Contender(name, program, "io_uring", ["io_uring", *options], dialect=dialect)
+def peer_contenders(program):
+    return [
+        Contender("peer dev", program, "dev", peer=True),
+        Contender("peer uring", program, "io_uring", ["io_uring"], peer=True),
+    ]
+
+
+def _ring(program, name, dialect, *options, **proof):
+    proof = {"dialect": dialect, **proof}
+    return Contender(name, program, "io_uring", ["io_uring", *options], proof=proof)
 
 
 def pool_contenders(program):
@@ -68,6 +70,17 @@ def zero_copy_contenders(program):
         *pool_contenders(program)[:3],
         _ring(program, "unlinked", "bufpool", "io_uring_zero_copy", "io_uring_unlinked"),
         _ring(program, "zero-copy", "bufpool", "io_uring_zero_copy"),
+    ]
+
+
+def ring_contenders(program):
+    """What Linux 7.2 has of its own, and what our patches give it."""
+    strict = "io_uring_strict"
+    return [
+        _ring(program, "per entry", "per_entry", "io_uring_pool=none"),
+        _ring(program, "ring", "bufring", strict, "io_uring_pin=none", pool="plain"),
+        _ring(program, "pinned", "bufring", strict, "io_uring_pin=all", pool="registered"),
+        _ring(program, "zero-copy ring", "bufring", strict, "io_uring_zero_copy"),
     ]
 
 
@@ -202,8 +215,9 @@ class Server:
             return "there are no statistics"
         if stats["transport"] != wanted:
             return f"went by {stats['transport']}: {self.log() or 'nobody says why'}"
-        if self.contender.dialect not in (None, stats["dialect"]):
-            return f"spoke {stats['dialect']}"
+        for key, value in self.contender.proof.items():
+            if stats[key] != value:
+                return f"had {stats[key]} for {key}, not {value}"
         if self.contender.zero_copy and stats["zero_copied_requests"] < 0.99 * self.least:
             return f"zero-copied {stats['zero_copied_requests']} requests of {self.least}"
         on_rings = sum(queue["requests"] for queue in stats["per_queue"])

@@ -92,6 +92,8 @@ ZERO_COPY_WORKLOADS = (
     Fio("randwrite", "1M", True, 2, "B/s"),
 )
 
+RING_WORKLOADS = (*ZERO_COPY_WORKLOADS, Fio("write", "1M", False, 2, "B/s"))
+
 POOL_WORKLOADS = (Metadata(1), Metadata(4))
 
 
