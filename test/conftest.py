@@ -93,6 +93,9 @@ def _reason_to_leave_out(item):
     for marker in item.iter_markers("dialect"):
         if marker.args[0] not in kernel.dialects():
             return f"need the dialect {marker.args[0]}, which this kernel does not speak"
+    for marker in item.iter_markers("newest_dialect"):
+        if kernel.dialects()[-1:] != (marker.args[0],):
+            return f"are about kernels with no newer dialect than {marker.args[0]}"
     if item.get_closest_marker("not_chosen"):
         return f"use other transports than {item.config.getoption('--transports')}"
     return None
