@@ -560,6 +560,9 @@ static void tear_down(struct fuse_uring_queue *queue)
 	if (io_uring_sq_ready(&queue->ring) && !queue->disconnected &&
 	    queue->phase == FUSE_QUEUE_RUNNING)
 		enter(queue, ENTER_LOOK, 0);
+	/* The kernel takes a ring apart at its leisure; the next rung may want the memory. */
+	if (queue->phase != FUSE_QUEUE_RUNNING && !queue->with_kernel)
+		io_uring_unregister_buffers(&queue->ring);
 	io_uring_queue_exit(&queue->ring);
 }
 

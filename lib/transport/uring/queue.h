@@ -379,8 +379,9 @@ struct fuse_uring {
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;	      /* a phase, or ending */
-	struct fuse_uring_reason why; /* the first failure's; guarded by lock */
+	struct fuse_uring_reason why; /* the first queue's that failed; guarded by lock */
 	int error;		      /* the same */
+	unsigned failed;	      /* its number */
 	unsigned owners; /* threads started and not joined; the session's thread only */
 	struct io_uring refusal; /* to send the kernel a REGISTER that it refuses */
 	bool has_refusal;

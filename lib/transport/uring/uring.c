@@ -199,8 +199,10 @@ void fuse_uring_report(struct fuse_uring_queue *queue, enum fuse_uring_phase pha
 
 	pthread_mutex_lock(&uring->lock);
 	queue->phase = phase;
-	if (error && !uring->error) {
+	/* The first one's, not the fastest one's, so that the same failure has the same words. */
+	if (error && (!uring->error || queue->id < uring->failed)) {
 		uring->error = error;
+		uring->failed = queue->id;
 		fuse_uring_explain(&uring->why, step, (int)queue->id, error);
 	}
 	pthread_cond_broadcast(&uring->changed);
