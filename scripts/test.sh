@@ -85,7 +85,7 @@ native()
 
 guests()
 {
-	few='fs_basic or ladder or zero_copy_ends or stale or pool_memory'
+	few='fs_basic or ladder or zero_copy_ends or stale or pool_memory or cuse'
 	guest um 7.3 bufpool um 2 2700 --transports=zero-copy -k "$few"
 	[ -n "$all" ] || return 0
 	pools=io_uring,pool-registered,zero-copy

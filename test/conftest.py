@@ -96,6 +96,8 @@ def _reason_to_leave_out(item):
     for marker in item.iter_markers("newest_dialect"):
         if kernel.dialects()[-1:] != (marker.args[0],):
             return f"are about kernels with no newer dialect than {marker.args[0]}"
+    if item.get_closest_marker("cuse") and not os.path.exists("/dev/cuse"):
+        return "need /dev/cuse, which this kernel does not have"
     if item.get_closest_marker("not_chosen"):
         return f"use other transports than {item.config.getoption('--transports')}"
     return None

@@ -88,8 +88,22 @@ static const struct fuse_opcode_entry table[] = {
 	OP(POLL, struct fuse_poll_in, 0, poll),
 };
 
+/* Far from the others in number. What is in front of its flags is as in FUSE_INIT. */
+static const struct fuse_opcode_entry cuse_init = {
+	.name = "CUSE_INIT",
+	.arg_size = SIZE(struct cuse_init_in),
+	.arg_min = SIZE(struct cuse_init_in),
+	.flags = OTHERS,
+	.decode = fuse_decode_init,
+};
+_Static_assert(offsetof(struct cuse_init_in, flags) ==
+		       offsetof(struct fuse_init_in, flags),
+	       "one hook takes both");
+
 const struct fuse_opcode_entry *fuse_opcode_find(uint32_t opcode)
 {
+	if (opcode == CUSE_INIT)
+		return &cuse_init;
 	if (opcode >= sizeof(table) / sizeof(table[0]) || !table[opcode].name)
 		return NULL;
 	return &table[opcode];

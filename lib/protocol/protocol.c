@@ -12,6 +12,7 @@ int fuse_protocol_init(struct fuse_protocol *protocol)
 
 	if (res)
 		return res;
+	protocol->init_opcode = FUSE_INIT;
 	pthread_mutex_init(&protocol->retrieval_lock, NULL);
 	/*
 	 * The answer to a retrieval may arrive on a ring, where the kernel finds it by its
@@ -96,15 +97,23 @@ static void begin(struct fuse_req *req)
 		log_request(&header);
 }
 
+/* For a filesystem what a device begins with, and the other way round. */
+static bool is_foreign(const struct fuse_protocol *protocol, uint32_t opcode)
+{
+	return (opcode == FUSE_INIT || opcode == CUSE_INIT) &&
+	       opcode != protocol->init_opcode;
+}
+
 /* Whether a request of this kind is welcome now: 0 or a negative errno. */
 static int admit(const struct fuse_req *req, const struct fuse_opcode_entry *entry)
 {
 	struct fuse_protocol *protocol = req->protocol;
 	bool started = atomic_load(&protocol->got_init);
 
-	if (started == (req->opcode == FUSE_INIT) || atomic_load(&protocol->got_destroy))
+	if (started == (req->opcode == protocol->init_opcode) ||
+	    atomic_load(&protocol->got_destroy))
 		return -EIO;
-	if (!entry)
+	if (!entry || is_foreign(protocol, req->opcode))
 		return -ENOSYS;
 	if (protocol->only_owner_and_root && req->ctx.uid != protocol->owner &&
 	    req->ctx.uid != 0 && !(entry->flags & FUSE_OP_OTHERS))

@@ -36,6 +36,7 @@ struct fuse_inflight {
 struct fuse_protocol_hooks {
 	/*
 	 * FUSE_INIT arrived. `in` is complete: what an old kernel did not send is zero.
+	 * Of CUSE_INIT there are major, minor and flags.
 	 * The hook replies to req, with fuse_protocol_reply_init() or fuse_reply_err().
 	 */
 	void (*init)(struct fuse_req *req, const struct fuse_init_in *in);
@@ -66,6 +67,7 @@ struct fuse_protocol {
 	void *userdata;
 	const struct fuse_protocol_hooks *hooks;
 	bool debug; /* log every request and reply */
+	uint32_t init_opcode; /* what the other side begins with: FUSE_INIT or CUSE_INIT */
 
 	/* Who may use the mount when allow_root was asked for. */
 	bool only_owner_and_root;

@@ -31,12 +31,19 @@ int fuse_loop_end(struct fuse_session *se)
 	return atomic_load(&se->error);
 }
 
+/* Unmounted, or aborted. */
+static void hang_up(struct fuse_session *se)
+{
+	atomic_store(&se->hung_up, true);
+	fuse_session_exit(se);
+}
+
 bool fuse_loop_received(struct fuse_session *se, int received)
 {
 	if (received > 0)
 		return true;
 	if (received == 0)
-		fuse_session_exit(se); /* unmounted */
+		hang_up(se);
 	else if (received != -EINTR && received != -EAGAIN)
 		fuse_session_fail(se, received);
 	return false;

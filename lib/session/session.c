@@ -166,6 +166,7 @@ static void free_session(struct fuse_session *se)
 	pthread_mutex_destroy(&se->transport_lock);
 	fuse_session_options_free(&se->options);
 	free(se->mountpoint);
+	free(se->cuse);
 	fuse_mount_options_free(se->mount_options);
 	free(se);
 }
@@ -260,6 +261,21 @@ static void reserve_standard_streams(void)
 		close(fd);
 }
 
+int fuse_session_open_device(const char *path)
+{
+	reserve_standard_streams();
+	return open(path, O_RDWR | O_CLOEXEC);
+}
+
+int fuse_session_attach(struct fuse_session *se, int fd)
+{
+	se->fd = fd;
+	if (make_dev(se) == 0)
+		return 0;
+	fuse_log(FUSE_LOG_ERR, "fuse: no memory for a session\n");
+	return -1;
+}
+
 static bool strict_rings_possible(const struct fuse_session *se)
 {
 	struct fuse_uring_reason why;
@@ -308,6 +324,8 @@ static int open_mount(struct fuse_session *se, const char *mountpoint)
 
 int fuse_session_mount(struct fuse_session *se, const char *mountpoint)
 {
+	int fd;
+
 	if (!mountpoint) {
 		fuse_log(FUSE_LOG_ERR, "fuse: no mount point given\n");
 		return -1;
@@ -319,12 +337,11 @@ int fuse_session_mount(struct fuse_session *se, const char *mountpoint)
 	if (!strict_rings_possible(se))
 		return -1;
 	reserve_standard_streams();
-	se->fd = open_mount(se, mountpoint);
-	if (se->fd < 0)
+	fd = open_mount(se, mountpoint);
+	if (fd < 0)
 		return -1;
-	if (make_dev(se) == 0)
+	if (fuse_session_attach(se, fd) == 0)
 		return 0;
-	fuse_log(FUSE_LOG_ERR, "fuse: no memory for a session\n");
 	fuse_session_unmount(se);
 	return -1;
 }

@@ -34,6 +34,7 @@ struct fuse_loop_config {
 #define FUSE_DEFAULT_MAX_IDLE_THREADS UINT_MAX /* none is ended for being idle */
 
 struct fuse_stats_file;
+struct fuse_cuse;
 
 /* What options.c found among the mount options that are the session's own. */
 struct fuse_session_options {
@@ -87,10 +88,13 @@ struct fuse_session {
 	_Atomic bool exited;
 	_Atomic int error; /* why: 0, a negative errno, or the number of a signal */
 	int exit_event;	   /* an eventfd, readable once exited is set */
+	_Atomic bool hung_up; /* the other side of the descriptor has gone */
 
 	_Atomic bool destroyed; /* the filesystem's destroy() was called */
 
 	struct fuse_stats_file *stats;
+
+	struct fuse_cuse *cuse; /* of cuse/, one piece of memory; NULL: no device */
 };
 
 /* session.c */
@@ -103,6 +107,14 @@ void fuse_session_fail(struct fuse_session *se, int error);
  * to return. One that waits for a lock could wait for ever otherwise.
  */
 void fuse_session_interrupt(struct fuse_session *se);
+
+/*
+ * Opens a device of the kernel's, with a number that no standard stream has. A descriptor,
+ * or -1 and errno.
+ */
+int fuse_session_open_device(const char *path);
+/* The session takes requests from fd, which is its own from now on. 0, or -1 after a message. */
+int fuse_session_attach(struct fuse_session *se, int fd);
 
 /* What fuse_session_custom_io() does. */
 int fuse_session_set_io(struct fuse_session *se, const struct fuse_custom_io *io,
