@@ -306,8 +306,9 @@ static void test_missing_operations(void)
 
 static void test_unknown(void)
 {
-	static const uint32_t unknown[] = { 0,	7,    19,      48,	  49,	     50,
-					    54, 4096, 1048576, 436207616, UINT32_MAX };
+	static const uint32_t unknown[] = { 0,	7,  19,	     48,	49,
+					    50, 54, 1048576, 436207616, UINT32_MAX };
+	struct rig_req *other;
 
 	CASE("opcodes that are not known");
 	rig_start(&all_ops);
@@ -318,6 +319,10 @@ static void test_unknown(void)
 		rig_free(r);
 		CHECK_TEXT(fuse_opcode_name(unknown[i]), "???");
 	}
+	/* known, but not to filesystems */
+	other = rig_send(CUSE_INIT, "1234567812345678", 16, NULL, 0);
+	CHECK_INT(other->error, -ENOSYS);
+	rig_free(other);
 	CHECK_TEXT(fuse_opcode_name(FUSE_LOOKUP), "LOOKUP");
 	CHECK_TEXT(fuse_opcode_name(FUSE_COPY_FILE_RANGE_64), "COPY_FILE_RANGE_64");
 	rig_stop();
