@@ -873,6 +873,19 @@ int fuse_lowlevel_notify_store(struct fuse_session *se, fuse_ino_t ino, off_t of
 int fuse_lowlevel_notify_retrieve(struct fuse_session *se, fuse_ino_t ino, size_t size,
 				  off_t offset, void *cookie);
 
+/**
+ * Let the kernel forget inodes that nobody uses, as far as it remembers them only to be quick.
+ * What comes of it comes as forget(). Inodes that are in use stay, as do those that the
+ * kernel does not know: there is no telling which. -ENOSYS before Linux 6.18.
+ *
+ * An addition of this library.
+ *
+ * @param nodeids the inodes
+ * @param count how many
+ */
+int fuse_lowlevel_notify_prune(struct fuse_session *se, const fuse_ino_t *nodeids,
+			       uint32_t count);
+
 /*
  * Requests. For any thread, until the reply.
  */

@@ -161,6 +161,20 @@ int fuse_lowlevel_notify_delete(struct fuse_session *se, fuse_ino_t parent,
 				 namelen);
 }
 
+int fuse_lowlevel_notify_prune(struct fuse_session *se, const fuse_ino_t *nodeids,
+			       uint32_t count)
+{
+	struct fuse_notify_prune_out out = { .count = count };
+	const struct iovec iov[] = {
+		{ .iov_base = &out, .iov_len = sizeof(out) },
+		{ .iov_base = (void *)nodeids, .iov_len = count * sizeof(*nodeids) },
+	};
+	struct fuse_protocol *protocol;
+	int res = find_protocol(se, 45, &protocol);
+
+	return res ? res : notify(protocol, FUSE_NOTIFY_PRUNE, iov, 2);
+}
+
 int fuse_lowlevel_notify_store(struct fuse_session *se, fuse_ino_t ino, off_t offset,
 			       struct fuse_bufvec *bufv, enum fuse_buf_copy_flags flags)
 {
