@@ -9,18 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from fusetest import abi
 from fusetest.build import BUILD, SOURCE_ROOT
 from fusetest.child import run
 
-HEADERS = ["fuse_log.h", "fuse_lowlevel.h", "fuse_opt.h"]
 VERSIONS = [30, 31, 32, 35, 312, 314, 317, 318]
-
-# The interface's names that belong to rooms which do not exist yet.
-STILL_TO_COME = re.compile(
-    r"cuse_|fuse_fs_|_?fuse_new|fuse_main_|fuse_loop(_mt(_\d+)?)?$|fuse_(mount|unmount|destroy)$"
-    r"|fuse_(exit|get_context|get_session|getgroups|interrupted|invalidate_path|open_channel)$"
-    r"|fuse_(clean_cache|lib_help|notify_poll|version|start_cleanup|stop_cleanup)"
-)
 
 PROGRAM = r"""
 #define FUSE_USE_VERSION 318
@@ -71,7 +64,7 @@ def test_headers_alone(installed, compiler, version):
     """Each header compiles by itself, as C11 and as C++17, for every interface version."""
     program, standard, language = compiler
     folder = next(installed.rglob("fuse_lowlevel.h")).parent
-    for header in HEADERS:
+    for header in abi.headers():
         source = f"#define FUSE_USE_VERSION {version}\n#include <{header}>\n#include <{header}>\n"
         command = [program, standard, "-x", language, "-fsyntax-only", "-Wall", "-Wextra"]
         command += ["-Werror", "-pedantic", "-D_FILE_OFFSET_BITS=64", "-I", folder, "-"]
@@ -92,34 +85,6 @@ def test_wrong_use_of_headers(installed, text, words):
     command = ["gcc", "-fsyntax-only", "-D_FILE_OFFSET_BITS=64", "-I", folder, "-xc", "-"]
     result = subprocess.run(list(map(str, command)), input=text, capture_output=True, text=True)
     assert result.returncode != 0 and "#error" in result.stderr and words in result.stderr
-
-
-def exported():
-    """The library's dynamic symbols with their versions."""
-    library = BUILD.dir / "lib" / "libfuse3.so.4"
-    output = run(["readelf", "--dyn-syms", "--wide", library]).stdout
-    symbols = set()
-    for line in output.splitlines():
-        fields = line.split()
-        if len(fields) >= 8 and fields[4] == "GLOBAL" and fields[6] not in ("UND", "ABS"):
-            name, at, version = re.match(r"([^@]+)(@*)(.*)", fields[7]).groups()
-            symbols.add((name, at, version))
-    return symbols
-
-
-def test_symbols():
-    """Every name of the interface has its version, and nothing else is visible."""
-    if not BUILD.option("disable-libc-symbol-version", False) is False:
-        pytest.skip("built without symbol versions")
-    golden = set()
-    for line in (SOURCE_ROOT / "test" / "abi" / "symbols.txt").read_text().splitlines():
-        name, at, version, _ = line.split()
-        golden.add((name, at, version))
-    found = exported()
-    missing = {entry for entry in golden - found if not STILL_TO_COME.match(entry[0])}
-    extra = {entry for entry in found - golden if not entry[2].startswith("FUSE_URING_")}
-    assert not missing, sorted(missing)
-    assert not extra, sorted(extra)
 
 
 def test_so_name():
