@@ -33,8 +33,11 @@ done
 
 [ "$(id -u)" = 0 ] || fail "the tests mount file systems and need root"
 need gcc g++ libc6-dev clang libclang-rt-14-dev meson ninja-build pkg-config liburing-dev \
-	python3 python3-pytest fio git strace e2fsprogs util-linux procps kmod \
+	python3 python3-pytest groff-base fio git strace e2fsprogs util-linux procps kmod \
 	debian-archive-keyring
+# Long tests build for other machines, and run programs of a newer Debian.
+[ -z "$all" ] || need gcc-i686-linux-gnu libc6-dev-i386-cross gcc-aarch64-linux-gnu \
+	libc6-dev-arm64-cross debootstrap iproute2
 enable_uring
 say "kernel $(uname -r), enable_uring $(cat /sys/module/fuse/parameters/enable_uring 2>/dev/null || echo absent)"
 

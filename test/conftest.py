@@ -14,7 +14,7 @@ import pytest
 
 sys.dont_write_bytecode = True
 
-from fusetest import child, kernel, mount as mounts  # noqa: E402
+from fusetest import abi, child, kernel, mount as mounts  # noqa: E402
 from fusetest.build import BUILD  # noqa: E402
 from fusetest.mount import CONNECTIONS, GROUPS, TRANSPORTS, Mount  # noqa: E402
 
@@ -98,6 +98,8 @@ def _reason_to_leave_out(item):
             return f"are about kernels with no newer dialect than {marker.args[0]}"
     if item.get_closest_marker("cuse") and not os.path.exists("/dev/cuse"):
         return "need /dev/cuse, which this kernel does not have"
+    if item.get_closest_marker("path_based") and abi.still_to_come("header"):
+        return "need fuse.h, which test/abi/still_to_come.txt has"
     if item.get_closest_marker("not_chosen"):
         return f"use other transports than {item.config.getoption('--transports')}"
     return None

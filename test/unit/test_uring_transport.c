@@ -1165,7 +1165,7 @@ static void case_bad_config(void)
 	config.queue_depth = 8;
 	config.payload_max = 4096;
 	refuse("payload of 4096");
-	config.payload_max = (size_t)1 << 40;
+	config.payload_max = (size_t)(sizeof(size_t) > 4 ? 1ull << 40 : 1u << 31);
 	refuse("payload of");
 	config.payload_max = PAYLOAD;
 	config.kernel_flags = 0;
