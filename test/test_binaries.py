@@ -4,7 +4,8 @@ Programs of a newer Debian, as they were compiled there against another libfuse3
 library in its place: each does its job on a tree of 10,000 files, and all contents are compared.
 
 bindfs is not among them, since Debian 13 has it with libfuse 2. convmvfs does the same job,
-and converts names besides; here from UTF-8 to UTF-8.
+and converts names besides; here from UTF-8 to UTF-8. fuse-overlayfs keeps from the library all
+options that it does not know itself, and so there is no asking it for io_uring.
 """
 
 import hashlib
@@ -26,7 +27,7 @@ SUITE = "trixie"
 PACKAGES = """erofs-utils erofsfuse fuse-convmvfs fuse-overlayfs fuse2fs fuse3 openssh-client
     openssh-server squashfs-tools squashfuse sshfs""".split()
 FILES = 10_000
-PATIENCE = 300  # seconds for what walks over all files
+PATIENCE = 900  # seconds for what walks over all files
 
 pytestmark = [
     pytest.mark.long,
@@ -123,6 +124,7 @@ class Guest:
         for source, name in ((tree, "tree"), (self.data, "data"), (self.work / "ours", "ours")):
             self.outside("mount", "--bind", source, self.root / name)
         self.outside("mount", "--rbind", "/dev", self.root / "dev")
+        self.outside("mount", "--rbind", "/sys", self.root / "sys")
         self.outside("mount", "-t", "proc", "proc", self.root / "proc")
         self.outside("mount", "-t", "tmpfs", "tmpfs", self.root / "run")
 
@@ -166,17 +168,22 @@ def guest(debian, work, tree):
 
 
 class Server:
-    """A program with our library, serving /mnt in the guest."""
+    """
+    A program with our library, serving /mnt in the guest. One that does not pass options on
+    has no statistics either.
+    """
 
-    def __init__(self, guest, transport, *command):
+    def __init__(self, guest, transport, *command, passes_options=True):
         self.guest, self.transport = guest, TRANSPORTS[transport]
+        self.passes_options = passes_options
         self.command, self.log_path = command, guest.work / "server.log"
         self.stats_path = guest.data / "stats.json"
 
     def __enter__(self):
-        options = ",".join([*self.transport.options, "stats=/data/stats.json"])
-        self.process = self.guest.start(*self.command, "-f", "-o", options, log=self.log_path,
-                                        LD_LIBRARY_PATH="/ours")
+        command = [*self.command, "-f"]
+        if self.passes_options:
+            command += ["-o", ",".join([*self.transport.options, "stats=/data/stats.json"])]
+        self.process = self.guest.start(*command, log=self.log_path, LD_LIBRARY_PATH="/ours")
         deadline = time.monotonic() + 30 * BUILD.slowdown
         while not self.guest.is_mounted():
             assert self.process.poll() is None, self.log()
@@ -204,9 +211,12 @@ class Server:
         self.guest.outside("umount", self.guest.root / "mnt")
         status = self.process.wait(60 * BUILD.slowdown)
         assert status == 0, self.log()
+        if not self.passes_options:
+            return
         stats = json.loads(self.stats_path.read_text())
         found = {key: stats[key] for key in self.transport.stats}
-        assert found == self.transport.stats and stats["requests"] > FILES, stats
+        assert found == self.transport.stats, self.log()
+        assert stats["requests"] > FILES, stats
 
 
 def contents(guest, folder):
@@ -226,14 +236,14 @@ def assert_same(guest, one, other):
     assert not different, f"{len(different)} differences: {different[:10]}"
 
 
-# What a user does with a file system that can be written to
+# What a user does with a file system that can be written to; with as few processes as can be
 CHANGES = """
     cd "$1"
-    find . -name 'file-7' | sort | while read -r file; do echo appended >>"$file"; done
-    find . -name 'file-8' | sort | while read -r file; do mv "$file" "$file.moved"; done
-    find . -name 'file-9' -exec rm '{}' ';'
-    find . -name 'file-10' -exec chmod 0711 '{}' ';'
-    find . -name 'file-11' | sort | while read -r file; do echo replaced >"$file.new"; mv "$file.new" "$file"; done
+    for file in */*/file-7; do echo appended >>"$file"; done
+    for file in d1/*/file-8; do mv "$file" "$file.moved"; done
+    for file in d1/*/file-11; do echo replaced >"$file.new"; mv "$file.new" "$file"; done
+    rm */*/file-9
+    chmod 0711 */*/file-10
     mkdir -p new/a/b
     cp -a d3 new/a/b/copy
     ln -s nowhere new/link
@@ -269,15 +279,17 @@ def test_erofsfuse(guest, transport):
         assert_same(guest, "/mnt", "/tree")
 
 
+@pytest.mark.transport("dev-multi")
 def test_fuse_overlayfs(guest, transport):
     guest.shell("mkdir /data/upper /data/work && cp -a /tree /data/plain")
     layers = "lowerdir=/tree,upperdir=/data/upper,workdir=/data/work"
-    with Server(guest, transport, "fuse-overlayfs", "-o", layers, "/mnt"):
+    overlay = ["fuse-overlayfs", "-o", layers, "/mnt"]
+    with Server(guest, transport, *overlay, passes_options=False):
         assert_same(guest, "/mnt", "/tree")
         change(guest, "/mnt")
         change(guest, "/data/plain")
         assert_same(guest, "/mnt", "/data/plain")
-    with Server(guest, transport, "fuse-overlayfs", "-o", layers, "/mnt"):
+    with Server(guest, transport, *overlay, passes_options=False):
         assert_same(guest, "/mnt", "/data/plain")
     assert not (guest.data / "upper" / "d7" / "with blank 1" / "file-1").exists(), "copied up"
 

@@ -247,6 +247,19 @@ def test_fstab(box):
     box.unmount()
 
 
+def test_fstab_for_users(box):
+    """mount(8) is set-uid, and says to the helper whose mount it is."""
+    (box.etc / "fstab").write_text(f"{WORDS}#src {box.point} fuse3 noauto,user,opt 0 0\n")
+    result = box.mount(box.point, user=USER)
+    assert (result.returncode, result.stdout) == (0, "")
+    given, who, facts = box.printed()
+    assert given[:2] == ["src", str(box.point)] and given[2] == "-o"
+    options = given[3].split(",")
+    assert {"nosuid", "nodev", "noexec", "opt"} <= set(options)
+    assert not {"dev", "suid", "user", f"user={NAME}"} & set(options), options
+    assert who[:2] == [str(USER), str(USER)]
+
+
 def test_link_names_the_program(box):
     os.symlink("mount.fuse3", box.work / "sbin" / "mount.fuse.passthrough_hp")
     result = box.run("/sbin/mount.fuse.passthrough_hp", box.source, box.point)

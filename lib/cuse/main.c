@@ -3,11 +3,9 @@
  * A device from its program's command line to the end.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cuse/cuse.h"
 #include "session/cmdline.h"
