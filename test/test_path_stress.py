@@ -111,6 +111,7 @@ def many_files(work, transport, count):
         return rows, (full - left) / count
 
 
+@pytest.mark.limit(300)
 @pytest.mark.transport("dev-multi", "io_uring")
 def test_five_thousand_files(work, transport):
     rows, _ = many_files(work, transport, 5_000)

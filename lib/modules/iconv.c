@@ -40,44 +40,28 @@ static struct encoding *encoding_of(struct fuse_rewrite *rewrite)
 	return (struct encoding *)((char *)rewrite - offsetof(struct encoding, rewrite));
 }
 
-/* Into memory that doubles until there is room for it, with a zero behind. */
+/* More than any encoding makes of a byte, and room to get back to its initial state. */
+#define ROOM_PER_BYTE 8
+#define ROOM_AT_END   16
+
 static int convert_locked(iconv_t converter, const char *text, char **result)
 {
-	size_t in_left = strlen(text), size = in_left + 16, out_left = size - 1;
-	char *in = (char *)text, *out = *result = malloc(size);
+	size_t in_left = strlen(text);
+	size_t out_left = ROOM_PER_BYTE * in_left + ROOM_AT_END;
+	char *in = (char *)text, *out = malloc(out_left + 1);
 
+	*result = out;
+	if (!out)
+		return -ENOMEM;
 	iconv(converter, NULL, NULL, NULL, NULL);
-	while (*result) {
-		size_t used;
-		char *larger;
-
-		if (iconv(converter, in_left ? &in : NULL, &in_left, &out, &out_left) !=
-		    (size_t)-1) {
-			if (in_left == 0 && in) {
-				/* once more, for what brings it back to the initial state */
-				in = NULL;
-				continue;
-			}
-			*out = '\0';
-			return 0;
-		}
-		if (errno != E2BIG) {
-			free(*result);
-			*result = NULL;
-			return -EILSEQ;
-		}
-		used = (size_t)(out - *result);
-		larger = realloc(*result, 2 * size);
-		if (!larger)
-			free(*result);
-		*result = larger;
-		if (!larger)
-			break;
-		size *= 2;
-		out = larger + used;
-		out_left = size - used - 1;
+	if (iconv(converter, &in, &in_left, &out, &out_left) == (size_t)-1 ||
+	    iconv(converter, NULL, NULL, &out, &out_left) == (size_t)-1) {
+		free(*result);
+		*result = NULL;
+		return -EILSEQ;
 	}
-	return -ENOMEM;
+	*out = '\0';
+	return 0;
 }
 
 static int convert(struct encoding *encoding, iconv_t converter, const char *text,

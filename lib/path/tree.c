@@ -230,6 +230,7 @@ static void try(struct fuse_tree *tree, struct fuse_claims *claims)
 		claims->result = make_paths(tree, claims);
 	if (!claims->result) {
 		hold(tree, claims);
+		claims->held = true;
 	} else {
 		free_paths(claims);
 		forget_nodes(tree, claims);
@@ -261,7 +262,7 @@ static void wait_a_while(struct fuse_tree *tree, struct fuse_claims *claims)
 
 int fuse_tree_claim(struct fuse_tree *tree, struct fuse_claims *claims)
 {
-	claims->settled = false;
+	claims->settled = claims->held = false;
 	claims->link = NULL;
 	claims->claimed[0] = claims->claimed[1] = NULL;
 
@@ -288,11 +289,13 @@ void fuse_tree_let_go(struct fuse_tree *tree, struct fuse_claims *claims)
 	if (tree->waiting)
 		try_those_who_wait(tree);
 	fuse_tree_unlock(tree);
+	claims->held = false;
 }
 
 void fuse_tree_drop(struct fuse_tree *tree, struct fuse_claims *claims)
 {
-	if (claims->link)
+	/* Not the link, which changes with what is beside it in the list. */
+	if (claims->held)
 		fuse_tree_let_go(tree, claims);
 	free_paths(claims);
 }

@@ -68,6 +68,7 @@ struct fuse_claims {
 	struct fuse_node *claimed[2]; /* with a reference each */
 	bool exclusive;
 	bool settled;
+	bool held; /* and not let go of */
 	int result;
 	int64_t since;
 	pthread_cond_t settlement;

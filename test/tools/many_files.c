@@ -21,8 +21,8 @@
 enum {
 	PER_DIRECTORY = 1000,
 	STEPS = 10,
-	ROUNDS = 20,
-	LOOKUPS = 500,
+	ROUNDS = 5,
+	LOOKUPS = 200,
 };
 
 static unsigned state = 1;
