@@ -46,6 +46,16 @@ def _found(folder):
     return files
 
 
+def _nothing_is_hidden(folder):
+    """The kernel does not wait for the server to hear that a file has been closed."""
+    for _ in range(100):
+        hidden = list(Path(folder).rglob(".fuse_hidden*"))
+        if not hidden:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"nobody has them open any more: {hidden}")
+
+
 def move_about(mount, seconds, folders):
     logs = mount.base / "logs"
     logs.mkdir()
@@ -56,6 +66,7 @@ def move_about(mount, seconds, folders):
     moved = sum(int(line.split()[3]) for line in output.splitlines())
     assert moved > 20 and made > 100, output
     for folder in folders:
+        call(_nothing_is_hidden, folder, timeout=100 * BUILD.slowdown)
         found = call(_found, folder, timeout=100 * BUILD.slowdown)
         assert len(found) == 24
         assert {name: files for name, files in found.items() if files} == {

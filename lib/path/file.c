@@ -10,37 +10,39 @@
 
 /* ---- Opening ---- */
 
-/* With the claims held: nobody hides it meanwhile. */
+/*
+ * With the claims held: nobody hides it meanwhile. An open file keeps its node, for the kernel
+ * may have forgotten it before the release is served: they are on their way at the same time.
+ */
 void fuse_opened(struct fuse *f, fuse_ino_t ino)
 {
 	struct fuse_node *node;
 
 	fuse_tree_lock(&f->tree);
 	node = fuse_node_find(&f->tree.nodes, ino);
-	if (node)
-		node->opens++;
+	if (node && node->opens++ == 0)
+		fuse_node_ref(node);
 	fuse_tree_unlock(&f->tree);
-}
-
-/* Returns whether it was the last, and the file is a hidden one. */
-static bool closed(struct fuse *f, fuse_ino_t ino)
-{
-	struct fuse_node *node;
-	bool last = false;
-
-	fuse_tree_lock(&f->tree);
-	node = fuse_node_find(&f->tree.nodes, ino);
-	if (node && node->opens)
-		last = --node->opens == 0 && node->hidden;
-	fuse_tree_unlock(&f->tree);
-	return last;
 }
 
 /* What has been open for the last time, and was removed before, is removed now. */
 static void close_node(struct fuse *f, fuse_ino_t ino)
 {
-	if (closed(f, ino))
+	struct fuse_node *node;
+	bool last, hidden;
+
+	fuse_tree_lock(&f->tree);
+	node = fuse_node_find(&f->tree.nodes, ino);
+	last = node && node->opens && --node->opens == 0;
+	hidden = last && node->hidden;
+	fuse_tree_unlock(&f->tree);
+	if (!last)
+		return;
+	if (hidden)
 		fuse_remove_hidden(f, ino);
+	fuse_tree_lock(&f->tree);
+	fuse_node_unref(&f->tree.nodes, node);
+	fuse_tree_unlock(&f->tree);
 }
 
 static void apply_options(const struct fuse *f, struct fuse_file_info *fi)

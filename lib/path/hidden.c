@@ -83,12 +83,20 @@ static int note_hidden(struct fuse *f, struct fuse_place *place, const char *nam
 	fuse_tree_lock(&f->tree);
 	error = fuse_node_rename(nodes, place->node, place->dir, name);
 	*closed = !error && place->node->opens == 0;
-	if (*closed)
-		fuse_node_remove_name(nodes, place->node);
-	else if (!error)
+	if (!error && !*closed)
 		fuse_node_set_hidden(nodes, place->node, true);
 	fuse_tree_unlock(&f->tree);
 	return error;
+}
+
+/* The tree's name goes last: it is by this that the claim keeps the path as it is. */
+static void remove_now(struct fuse *f, struct fuse_node *node, const char *path)
+{
+	fuse_fs_unlink(f->fs, path);
+	fuse_tree_lock(&f->tree);
+	fuse_node_set_hidden(&f->tree.nodes, node, false);
+	fuse_node_remove_name(&f->tree.nodes, node);
+	fuse_tree_unlock(&f->tree);
 }
 
 int fuse_hide(struct fuse *f, struct fuse_place *place, char **hidden_path)
@@ -103,7 +111,7 @@ int fuse_hide(struct fuse *f, struct fuse_place *place, char **hidden_path)
 	if (!error)
 		error = note_hidden(f, place, name, &closed);
 	if (closed)
-		fuse_fs_unlink(f->fs, *hidden_path);
+		remove_now(f, place->node, *hidden_path);
 	if (error || closed) {
 		free(*hidden_path);
 		*hidden_path = NULL;
@@ -131,11 +139,7 @@ void fuse_remove_hidden(struct fuse *f, fuse_ino_t ino)
 
 	if (fuse_tree_claim(&f->tree, &claims) != 0)
 		return;
-	fuse_fs_unlink(f->fs, claims.place[0].path);
-	fuse_tree_lock(&f->tree);
-	fuse_node_set_hidden(&f->tree.nodes, claims.place[0].node, false);
-	fuse_node_remove_name(&f->tree.nodes, claims.place[0].node);
-	fuse_tree_unlock(&f->tree);
+	remove_now(f, claims.place[0].node, claims.place[0].path);
 	fuse_tree_drop(&f->tree, &claims);
 }
 
