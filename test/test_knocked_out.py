@@ -16,12 +16,12 @@ pytestmark = [pytest.mark.long, pytest.mark.limit(4800)]
 
 
 @pytest.mark.parametrize(
-    "kernel, transport", [("7.3", "zero-copy"), ("7.2+patches", "ring-zero-copy")]
+    "kernel, carrier", [("7.3", "zero-copy"), ("7.2+patches", "ring-zero-copy")]
 )
-def test_stale_memory_is_noticed(kernel, transport):
+def test_stale_memory_is_noticed(kernel, carrier):
     patch = HERE / "knocked_out" / f"linux-{kernel}-clearing.patch"
     whole = ["--kernel", kernel, "--cpus", "2", "--mem", "3072", "--timeout", "1800"]
-    tests = [HERE / "test_stale_memory.py", f"--transports={transport}", "-k", "end_of_file"]
+    tests = [HERE / "test_stale_memory.py", f"--transports={carrier}", "-k", "end_of_file"]
 
     status, output = guest.run_pytest(whole, tests)
     assert status == 0 and "3 passed" in output, output
