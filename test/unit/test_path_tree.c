@@ -343,6 +343,7 @@ static void work_below(fuse_ino_t ino)
 	worked++;
 }
 
+/* As the kernel does it, no two threads at a time make the same name: each is used once. */
 static void move(fuse_ino_t from, fuse_ino_t to, const char *name)
 {
 	struct fuse_claims claims;
@@ -358,8 +359,9 @@ static void move(fuse_ino_t from, fuse_ino_t to, const char *name)
 	claims = two(parent, old, to, name, true);
 	if (fuse_tree_claim(&tree, &claims) != 0)
 		return;
+	CHECK(!claims.place[1].node);
 	/* It may have been moved since we looked. */
-	if (claims.place[0].node && !claims.place[1].node) {
+	if (claims.place[0].node) {
 		check_path(&claims);
 		sched_yield();
 		fuse_tree_lock(&tree);
@@ -374,14 +376,14 @@ static void move(fuse_ino_t from, fuse_ino_t to, const char *name)
 
 static void *move_about(void *data)
 {
-	unsigned state = (unsigned)(uintptr_t)data;
+	unsigned thread = (unsigned)(uintptr_t)data, state = thread;
 	char name[32];
 
 	for (int i = 0; i < ROUNDS; i++) {
 		fuse_ino_t from = directory[roll(&state, DIRECTORIES)];
 		fuse_ino_t to = directory[roll(&state, DIRECTORIES)];
 
-		snprintf(name, sizeof(name), "d%u", roll(&state, 1000000));
+		snprintf(name, sizeof(name), "d%u-%d", thread, i);
 		if (roll(&state, 4))
 			work_below(from);
 		else
