@@ -30,13 +30,16 @@ static void read_as_buffers(struct fuse_op *op, size_t size, off_t off,
 static void read_to_memory(struct fuse_op *op, size_t size, off_t off,
 			   struct fuse_file_info *fi)
 {
-	char *own = NULL, *room = NULL;
+	struct fuse_scratch *own = NULL;
 	size_t room_size = 0;
+	char *room = NULL;
 	int res = -ENOMEM;
 
 	if (fuse_req_get_payload(op->req, &room, &room_size, NULL) != 0 ||
-	    room_size < size)
-		room = own = fuse_alloc_data(size);
+	    room_size < size) {
+		own = fuse_scratch_get(&op->f->scratches, size);
+		room = own ? own->mem : NULL;
+	}
 	if (room)
 		res = fuse_fs_read(op->f->fs, fuse_op_path(op), room, size, off, fi);
 	if (res > 0 && (size_t)res > size) {
@@ -48,7 +51,8 @@ static void read_to_memory(struct fuse_op *op, size_t size, off_t off,
 		fuse_reply_err(op->req, -res);
 	else
 		fuse_reply_buf(op->req, room, (size_t)res);
-	free(own);
+	if (own)
+		fuse_scratch_put(&op->f->scratches, own);
 }
 
 void fuse_path_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
@@ -59,7 +63,7 @@ void fuse_path_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 
 	if (error)
 		fuse_reply_err(req, -error);
-	else if (fuse_stack_has_read_buf(op.f->fs))
+	else if (op.f->has_read_buf)
 		read_as_buffers(&op, size, off, fi);
 	else
 		read_to_memory(&op, size, off, fi);

@@ -22,6 +22,7 @@ static void start(void *userdata, struct fuse_conn_info *conn)
 	/* File servers ask about numbers: look_up_dots() in meta.c answers. */
 	fuse_set_feature_flag(conn, FUSE_CAP_EXPORT_SUPPORT);
 	fuse_fs_init(f->fs, conn, &f->conf);
+	atomic_store(&f->scratches.usual, conn->max_write);
 	if (!f->conf.ac_attr_timeout_set)
 		f->conf.ac_attr_timeout = f->conf.attr_timeout;
 	if (fuse_interrupts_start(f) != 0)
@@ -105,6 +106,7 @@ static void free_fuse(struct fuse *f)
 	if (f->started)
 		fuse_interrupts_stop(f);
 	fuse_cleanup_destroy(&f->cleanup);
+	fuse_scratches_destroy(&f->scratches);
 	fuse_locks_destroy(&f->locks);
 	fuse_tree_destroy(&f->tree);
 	fuse_config_free(&f->conf);
@@ -118,7 +120,11 @@ static int set_up(struct fuse *f, struct fuse_args *args,
 	if (fuse_config_parse(&f->conf, args) != 0)
 		return -1;
 	f->fs = fuse_stack_new(op, op_size, user_data, f->conf.debug);
-	if (!f->fs || fuse_modules_push(f, args) != 0)
+	if (!f->fs)
+		return -1;
+	/* The modules above it have both ways to read. */
+	f->has_read_buf = fuse_stack_has_read_buf(f->fs);
+	if (fuse_modules_push(f, args) != 0)
 		return -1;
 	f->se = fuse_session_new_versioned(args, &operations, sizeof(operations), version,
 					   f);
@@ -136,6 +142,7 @@ struct fuse *fuse_make(struct fuse_args *args, const struct fuse_operations *op,
 	}
 	fuse_tree_init(&f->tree);
 	fuse_locks_init(&f->locks);
+	fuse_scratches_init(&f->scratches, 0);
 	fuse_cleanup_init(&f->cleanup);
 	if (set_up(f, args, op, op_size, version, user_data) == 0)
 		return f;

@@ -13,6 +13,7 @@
 #include "fuse.h"
 #include "fuse_lowlevel.h"
 #include "path/tree.h"
+#include "support/scratch.h"
 
 /* What stat(2) and readdir(3) show where no inode number is known. */
 #define FUSE_UNKNOWN_INO 0xffffffff
@@ -56,9 +57,11 @@ struct fuse {
 	struct fuse_fs *fs; /* the top of the stack; NULL when destroyed */
 	struct fuse_config conf;
 	bool started; /* init() was called: conf is settled, and the tree has a root */
+	bool has_read_buf; /* the program's own filesystem, at the bottom */
 
 	struct fuse_tree tree;
 	struct fuse_lock_table locks;
+	struct fuse_scratches scratches; /* for what is read */
 	struct fuse_interrupts interrupts;
 	struct fuse_cleanup cleanup;
 	_Atomic unsigned hidden_count; /* of names ever made up */

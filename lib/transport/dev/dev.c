@@ -45,6 +45,7 @@ struct fuse_dev *fuse_dev_new(const struct fuse_dev_config *config)
 	dev->first.fd = config->fd;
 	dev->spare_end = &dev->spare_first;
 	atomic_init(&dev->bufsize, config->bufsize);
+	fuse_scratches_init(&dev->scratches, config->bufsize);
 	pthread_mutex_init(&dev->lock, NULL);
 	return dev;
 }
@@ -67,7 +68,7 @@ void fuse_dev_free(struct fuse_dev *dev)
 		free(chunk);
 	}
 	fuse_dev_free_pipes(dev);
-	fuse_dev_free_scratch(dev);
+	fuse_scratches_destroy(&dev->scratches);
 	pthread_mutex_destroy(&dev->lock);
 	free(dev);
 }
@@ -178,6 +179,7 @@ void fuse_dev_configure(struct fuse_dev *dev, size_t bufsize, bool splice_read,
 			bool splice_write, bool splice_move)
 {
 	atomic_store(&dev->bufsize, bufsize);
+	atomic_store(&dev->scratches.usual, bufsize);
 	atomic_store(&dev->splice_read, splice_read);
 	atomic_store(&dev->splice_write, splice_write);
 	atomic_store(&dev->splice_move, splice_move);

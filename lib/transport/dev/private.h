@@ -2,8 +2,8 @@
 /*
  * What the files of this folder share.
  *
- * One lock, dev->lock, guards the lists: spare requests, clones, pipes and scratch
- * memory. It is held for a few instructions, no handler runs under it, and no other lock is
+ * One lock, dev->lock, guards the lists: spare requests, clones and pipes.
+ * It is held for a few instructions, no handler runs under it, and no other lock is
  * taken while it is held.
  */
 #ifndef FUSE_DEV_PRIVATE_H
@@ -11,6 +11,7 @@
 
 #include <pthread.h>
 
+#include "support/scratch.h"
 #include "transport/dev/dev.h"
 
 /*
@@ -49,13 +50,6 @@ struct fuse_dev_pipe {
 	bool busy;
 };
 
-/* Memory in which a reply is gathered. Only spare ones are in dev->scratch. */
-struct fuse_dev_scratch {
-	struct fuse_dev_scratch *next;
-	size_t size;
-	char *mem;
-};
-
 struct fuse_dev {
 	struct fuse_transport_handler handler;
 	const struct fuse_custom_io *io;
@@ -75,7 +69,7 @@ struct fuse_dev {
 	struct fuse_dev_chunk *chunks;
 	struct fuse_dev_req *spare_first, **spare_end;
 	struct fuse_dev_pipe *pipes;
-	struct fuse_dev_scratch *scratch;
+	struct fuse_scratches scratches; /* in which replies are gathered */
 };
 
 /* send.c */
@@ -84,7 +78,6 @@ extern const struct fuse_transport_ops fuse_dev_ops;
 
 /* Answers a message that no request could be made for. */
 void fuse_dev_refuse(struct fuse_dev_channel *channel, uint64_t unique, int error);
-void fuse_dev_free_scratch(struct fuse_dev *dev);
 
 /* dev.c */
 

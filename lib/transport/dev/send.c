@@ -144,60 +144,6 @@ void fuse_dev_refuse(struct fuse_dev_channel *channel, uint64_t unique, int erro
 		count_reply(channel->dev, error);
 }
 
-/* Memory for so many bytes, kept for the next reply unless it is of unusual size. */
-static struct fuse_dev_scratch *get_scratch(struct fuse_dev *dev, size_t size)
-{
-	size_t usual = fuse_dev_bufsize(dev);
-	struct fuse_dev_scratch *scratch;
-	void *mem;
-
-	pthread_mutex_lock(&dev->lock);
-	scratch = dev->scratch;
-	if (scratch)
-		dev->scratch = scratch->next;
-	pthread_mutex_unlock(&dev->lock);
-
-	if (scratch && scratch->size >= size)
-		return scratch;
-	if (scratch)
-		free(scratch->mem);
-	else
-		scratch = malloc(sizeof(*scratch));
-	if (!scratch)
-		return NULL;
-	scratch->size = size > usual ? size : usual;
-	if (posix_memalign(&mem, dev->page_size, scratch->size) != 0) {
-		free(scratch);
-		return NULL;
-	}
-	scratch->mem = mem;
-	return scratch;
-}
-
-static void put_scratch(struct fuse_dev *dev, struct fuse_dev_scratch *scratch)
-{
-	if (scratch->size > fuse_dev_bufsize(dev)) {
-		free(scratch->mem);
-		free(scratch);
-		return;
-	}
-	pthread_mutex_lock(&dev->lock);
-	scratch->next = dev->scratch;
-	dev->scratch = scratch;
-	pthread_mutex_unlock(&dev->lock);
-}
-
-void fuse_dev_free_scratch(struct fuse_dev *dev)
-{
-	while (dev->scratch) {
-		struct fuse_dev_scratch *scratch = dev->scratch;
-
-		dev->scratch = scratch->next;
-		free(scratch->mem);
-		free(scratch);
-	}
-}
-
 /*
  * Data that is on its way out. Whether it is spliced or copied, the head's length has to
  * be right before a byte reaches the kernel, and a file may end early.
@@ -278,13 +224,13 @@ static int send_copied(struct outflow *flow, char *mem, size_t done, bool more)
 static int send_by_copy(struct outflow *flow)
 {
 	struct fuse_dev *dev = flow->message->channel->dev;
-	struct fuse_dev_scratch *scratch = get_scratch(dev, flow->size);
+	struct fuse_scratch *scratch = fuse_scratch_get(&dev->scratches, flow->size);
 	int error;
 
 	if (!scratch)
 		return -ENOMEM;
 	error = send_copied(flow, scratch->mem, 0, true);
-	put_scratch(dev, scratch);
+	fuse_scratch_put(&dev->scratches, scratch);
 	return error;
 }
 
@@ -296,7 +242,7 @@ static int send_taken_back(struct outflow *flow, struct fuse_dev_pipe *pipe,
 			   size_t filled, int stopped)
 {
 	struct fuse_dev *dev = flow->message->channel->dev;
-	struct fuse_dev_scratch *scratch = get_scratch(dev, flow->size);
+	struct fuse_scratch *scratch = fuse_scratch_get(&dev->scratches, flow->size);
 	char head[sizeof(flow->message->head)];
 	int error = -ENOMEM;
 
@@ -309,7 +255,7 @@ static int send_taken_back(struct outflow *flow, struct fuse_dev_pipe *pipe,
 	if (!error)
 		error = send_copied(flow, scratch->mem, filled, stopped != 0);
 	if (scratch)
-		put_scratch(dev, scratch);
+		fuse_scratch_put(&dev->scratches, scratch);
 	return error;
 }
 
