@@ -6,6 +6,8 @@ guest's init reaches the rig, and how it mounts the folder for results.
 `lines` has the guest's ends of the rig's socket pairs: log, out, err, control.
 """
 
+import os
+
 MSIZE = 524288
 
 
@@ -20,6 +22,7 @@ class UserMode:
 
     def program(self, run, lines):
         return [
+            *self._on_one_cpu(),
             self.image,
             f"mem={self.options.mem}M",
             f"ncpus={self.options.cpus}",
@@ -39,6 +42,16 @@ class UserMode:
             "printk.devkmsg=on",
             *self.options.append,
         ]
+
+    def _on_one_cpu(self):
+        """
+        Kernel and programs are processes that take turns. Where one of them would wake up a
+        CPU for the other each time, system calls take several times as long.
+        """
+        if self.options.cpus > 1:
+            return []
+        allowed = sorted(os.sched_getaffinity(0))
+        return ["/usr/bin/taskset", "-c", str(allowed[os.getpid() % len(allowed)])]
 
     def mount_results(self, run):
         """The type, and options of which mount(8) takes one or the other, as it is old or new."""
