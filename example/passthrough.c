@@ -11,7 +11,8 @@
  *     ls -l MOUNTPOINT
  *     fusermount3 -u MOUNTPOINT
  *
- * --plus gives the kernel attributes when it reads a directory, so that ls -l does not
+ * --plus gives the kernel attributes when it reads a directory, and lets it believe them for
+ * a second, as it does by default: so that ls -l does not
  * have to ask for each.
  */
 #define FUSE_USE_VERSION 318
@@ -38,6 +39,8 @@ static void *pt_init(struct fuse_conn_info *conn, struct fuse_config *cfg)
 {
 	cfg->use_ino = 1;
 	cfg->parallel_direct_writes = 1;
+	if (fill_plus)
+		return NULL;
 	/* Others may change the files without our knowing. */
 	cfg->entry_timeout = 0;
 	cfg->attr_timeout = 0;
