@@ -3,8 +3,9 @@
 """
 Draws results.json: plot.py RESULTS.json PLOT.svg
 
-A line per workload, its throughput as a multiple of /dev/fuse's to the right, on a logarithmic
-scale, because what counts is by which factor something is faster.
+A line per workload, its throughput as a multiple of /dev/fuse's to the right (or of another
+library's, where there is one to be compared with), on a logarithmic scale, because what counts
+is by which factor something is faster.
 """
 
 import json
@@ -18,6 +19,7 @@ STYLES = {
     "peer dev": {"marker": "s", "color": "#5b7083", "markerfacecolor": "white"},
     "peer uring": {"marker": "s", "color": "#2f6fb3"},
     "tmpfs": {"marker": "D", "color": "#8a8f98", "markersize": 5},
+    "dev": {"marker": "o", "color": "#5b7083"},  # where it is not what all are compared with
 }
 LABELS = {
     "uring, no poll": "io_uring without polling",
@@ -25,8 +27,15 @@ LABELS = {
     "peer dev": "peer on /dev/fuse",
     "peer uring": "peer over io_uring",
     "tmpfs": "tmpfs itself",
+    "dev": "/dev/fuse",
 }
+# What the others are compared with: another library, if there is one, on /dev/fuse.
+BASES = {"theirs": "the other library's", "dev": "/dev/fuse's"}
 TARGET = {"marker": "|", "color": "black", "markersize": 16, "markeredgewidth": 1.6}
+
+
+def base_of(results):
+    return next((column for column in BASES if column in results.columns), "dev")
 
 
 class Missing(Exception):
@@ -55,7 +64,7 @@ def draw_column(axes, results, column, rows):
     style = {"linestyle": "none", "markersize": 7, **STYLES[column]}
     label = LABELS[column]
     for y, row in enumerate(rows):
-        found = results.ratio(row, column, "dev")
+        found = results.ratio(row, column, base_of(results))
         if found is None:
             continue
         axes.plot([found.low, found.high], [y, y], color=style["color"], linewidth=1.5)
@@ -64,10 +73,10 @@ def draw_column(axes, results, column, rows):
 
 
 def draw_targets(axes, results, rows):
-    """The least that io_uring has to reach, wherever that is on this scale."""
-    label = "target for io_uring"
+    """The least that has to be reached, wherever that is on this scale."""
+    label = "target"
     for target, found in results.targets():
-        base = results.ratio(target.row, target.base, "dev")
+        base = results.ratio(target.row, target.base, base_of(results))
         if found is None or base is None:
             continue
         place = target.least * base.median
@@ -78,7 +87,7 @@ def draw_targets(axes, results, rows):
 def draw_figures(axes, results, rows):
     """Absolute medians, so that nobody has to look them up."""
     for y, row in enumerate(rows):
-        pair = [results.figure(row, column) for column in ("dev", "uring")]
+        pair = [results.figure(row, column) for column in (base_of(results), "uring")]
         if None in pair:
             continue
         text = " → ".join(readable(found.median, results.units[row]) for found in pair)
@@ -86,21 +95,25 @@ def draw_figures(axes, results, rows):
             text, (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=8
         )
     axes.annotate(
-        "/dev/fuse → io_uring", (1.01, 1.01), xycoords="axes fraction", fontsize=8, va="bottom"
+        f"{BASES[base_of(results)]} → io_uring",
+        (1.01, 1.01),
+        xycoords="axes fraction",
+        fontsize=8,
+        va="bottom",
     )
 
 
-def draw_scale(axes, rows):
+def draw_scale(axes, rows, base):
     axes.set_xscale("log")
     low, high = axes.get_xlim()
     ticks = [tick for tick in (0.25, 0.5, 1, 2, 3, 5, 10, 20, 50, 100, 200) if low <= tick <= high]
     axes.set_xticks(ticks, [f"{tick:g}×" for tick in ticks])
     axes.minorticks_off()
-    axes.axvline(1, color="#5b7083", linewidth=1.5, label="/dev/fuse")
+    axes.axvline(1, color="#5b7083", linewidth=1.5, label=BASES[base][:-2])
     axes.grid(axis="x", color="#dddddd")
     axes.set_yticks(range(len(rows)), rows)
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlabel("throughput, as a multiple of /dev/fuse's (logarithmic)")
+    axes.set_xlabel(f"throughput, as a multiple of {BASES[base]} (logarithmic)")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
 
@@ -110,13 +123,13 @@ def draw(results, path):
     pyplot = load()
     rows = results.rows()
     figure, axes = pyplot.subplots(figsize=(9, 1.6 + 0.3 * len(rows)), facecolor="white")
-    for column in (column for column in STYLES if column in results.columns):
+    for column in (c for c in STYLES if c in results.columns and c != base_of(results)):
         draw_column(axes, results, column, rows)
     draw_targets(axes, results, rows)
-    draw_scale(axes, rows)
+    draw_scale(axes, rows, base_of(results))
     draw_figures(axes, results, rows)
     run = results.data["run"]
-    axes.set_title(f"passthrough_hp: medians of {run['rounds']} rounds", loc="left", pad=34)
+    axes.set_title(f"{run.get('program', 'passthrough_hp')}: medians of {run['rounds']} rounds", loc="left", pad=34)
     axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=7, frameon=False,
                 fontsize=8, handletextpad=0.3, columnspacing=1.2)
     figure.savefig(path, format="svg", bbox_inches="tight", metadata={"Date": None})

@@ -12,6 +12,8 @@ COMPARISONS = (
     ("uring", "tmpfs"),
     ("uring", "peer uring"),
     ("dev", "peer dev"),
+    ("dev", "theirs"),
+    ("uring", "theirs"),
     ("zero-copy", "pool"),
     ("zero-copy", "per entry"),
     ("zero-copy", "unlinked"),
@@ -67,6 +69,28 @@ TARGETS = (
         Target(f"metadata x{jobs} {kind}", "two buffers", "per entry", 0.95)
         for jobs in (1, 4)
         for kind in ("stat", "open", "readdir", "create", "unlink")
+    ),
+)
+
+
+# Of a program on the path-based interface, with another library and with ours.
+TARGETS += (
+    *(
+        Target(f"metadata x{jobs} {kind}", contender, "theirs", least)
+        for contender, jobs, least in (("dev", 1, 1.0), ("dev", 8, 1.2), ("uring", 8, 2.0))
+        for kind in ("stat", "open", "readdir", "create", "unlink")
+    ),
+    *(
+        Target(row, "dev", "theirs", 1.0)
+        for row in (
+            "list 100,000 files",
+            "randread 4k direct x1",
+            "randwrite 4k direct x1",
+            "randread 1M direct x2",
+            "randwrite 1M direct x2",
+            "read 1M buffered x1",
+            "write 1M buffered x1",
+        )
     ),
 )
 

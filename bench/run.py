@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import plot
@@ -28,12 +29,19 @@ from results import Results, as_markdown, as_text, readable, report
 from neighbours import Neighbours
 from servers import (
     contenders,
+    path_contenders,
     peer_contenders,
     pool_contenders,
     ring_contenders,
     zero_copy_contenders,
 )
-from workloads import POOL_WORKLOADS, RING_WORKLOADS, WORKLOADS, ZERO_COPY_WORKLOADS
+from workloads import (
+    PATH_WORKLOADS,
+    POOL_WORKLOADS,
+    RING_WORKLOADS,
+    WORKLOADS,
+    ZERO_COPY_WORKLOADS,
+)
 
 HERE = Path(__file__).resolve().parent
 ENABLED = Path("/sys/module/fuse/parameters/enable_uring")
@@ -56,6 +64,9 @@ def parse_arguments():
     for name, (kernel, *_) in MODES.items():
         text = f"on Linux {kernel}: see README.md"
         mode.add_argument(f"--{name}", action="store_const", dest="mode", const=name, help=text)
+    mode.add_argument(
+        "--path-based", type=Path, metavar="ROOT", help="against the libfuse3 of the Debian in ROOT"
+    )
     parser.add_argument("--peer", type=Path, metavar="PATH", help="another passthrough_hp")
     parser.add_argument("--build", type=Path, metavar="DIR", help="default build, .build/release")
     parser.add_argument("--output", type=Path, metavar="DIR", default=HERE / "results")
@@ -64,13 +75,16 @@ def parse_arguments():
     plan.seconds = plan.seconds or (1 if plan.quick else 3)
     # Each is a descriptor of the server's, of which it may have 20,000 or so.
     plan.files = 2000 if plan.quick else 5000
+    for name in ("peer", "build", "output", "path_based"):
+        path = getattr(plan, name)
+        setattr(plan, name, path and path.resolve())
     usual = None, contenders, WORKLOADS, "256M"
+    if plan.path_based:
+        plan.mode = "path-based"
+        usual = None, partial(path_contenders, debian=plan.path_based), PATH_WORKLOADS, "256M"
     _, plan.contenders, known, plan.size = MODES.get(plan.mode, usual)
     if plan.quick:
         plan.size = "256M"
-    for name in ("peer", "build", "output"):
-        path = getattr(plan, name)
-        setattr(plan, name, path and path.resolve())
     try:
         pattern = re.compile(plan.only)
     except re.error as error:
@@ -95,13 +109,14 @@ def find_build(plan):
     """Programs to run. The build folder given, or the first of the usual ones that is built."""
     given = [plan.build] if plan.build else [HERE.parent / "build", HERE.parent / ".build/release"]
     for folder in given:
-        plan.program = folder / "example" / "passthrough_hp"
+        name = "passthrough" if plan.path_based else "passthrough_hp"
+        plan.program = folder / "example" / name
         plan.metadata = folder / "bench" / "metadata"
         if plan.program.exists() and plan.metadata.exists():
             plan.build = folder
             return
     places = " or ".join(str(folder) for folder in given)
-    raise Failure(f"example/passthrough_hp and bench/metadata are not in {places}: see --build")
+    raise Failure(f"example/{name} and bench/metadata are not in {places}: see --build")
 
 
 def check_build(plan):
@@ -146,6 +161,7 @@ def describe(plan):
         "seconds": plan.seconds,
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "version": f"version {found.stdout.strip() or 'unknown'}",
+        "program": plan.program.name,
         "machine": f"Linux {platform.release()}, {os.cpu_count()} × {cpu_model()}, "
         f"load before the run {load:.2f}",
         "fio": subprocess.check_output(["fio", "--version"], text=True).strip(),

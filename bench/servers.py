@@ -21,9 +21,15 @@ class Contender:
     of another library, which has no statistics. `proof` is what else statistics have to say.
     """
 
+    library = None  # which has to be the one that is loaded, if there is a choice
+
     def __init__(self, name, program=None, transport=None, options=(), peer=False, proof=None):
         self.name, self.program, self.transport = name, program, transport
         self.options, self.peer, self.proof = tuple(options), peer, proof or {}
+
+    def command(self, source, path, options):
+        options = ["-o", ",".join(options)] if options else []
+        return [self.program, "--foreground", "--nopassthrough", *options, source, path]
 
     @property
     def zero_copy(self):
@@ -84,6 +90,48 @@ def ring_contenders(program):
     ]
 
 
+class PathBased(Contender):
+    """The example `passthrough`, with the library and everything below it chosen for it."""
+
+    def __init__(self, name, program, loader, folders, library, preload=(), **keywords):
+        super().__init__(name, program, **keywords)
+        self.library = library.resolve()
+        folders = ":".join(str(folder) for folder in folders)
+        self.loader = [loader, "--library-path", folders]
+        for path in preload:
+            self.loader += ["--preload", path]
+
+    def command(self, source, path, options):
+        options = ",".join([*options, "modules=subdir", f"subdir={source}"])
+        return [*self.loader, self.program, "-f", "--plus", "-o", options, path]
+
+
+def _only(folder, pattern):
+    found = sorted(folder.glob(pattern))
+    if not found:
+        raise Failure(f"--path-based: there is no {pattern} in {folder}")
+    return found[0]
+
+
+def path_contenders(program, debian):
+    """
+    One program, with the library of another Debian and with ours; both with the C library
+    and the loader of that Debian.
+    """
+    theirs = _only(debian, "usr/lib/*/libfuse3.so.4")
+    loader = _only(debian, "lib*/ld-linux*.so.*")
+    ours = program.parent.parent / "lib" / "libfuse3.so.4"
+    needs = subprocess.run(["ldd", ours], capture_output=True, text=True, check=True).stdout
+    rings = [line.split()[2] for line in needs.splitlines() if "liburing" in line]
+    system = theirs.parent
+    with_ours = program, loader, [ours.parent, system], ours, rings
+    return [
+        PathBased("theirs", program, loader, [system], theirs, transport="dev", peer=True),
+        PathBased("dev", *with_ours, transport="dev"),
+        PathBased("uring", *with_ours, transport="io_uring", options=["io_uring"]),
+    ]
+
+
 class Source:
     """The served folder, without anything in between."""
 
@@ -126,10 +174,7 @@ class Server:
         options = [*self.contender.options]
         if not self.contender.peer:
             options.append(f"stats={self.stats_path}")
-        command = [self.contender.program, "--foreground", "--nopassthrough"]
-        if options:
-            command += ["-o", ",".join(options)]
-        return [str(word) for word in (*command, self.source, self.path)]
+        return [str(word) for word in self.contender.command(self.source, self.path, options)]
 
     def _start(self):
         with open(self.log_path, "wb") as log:
@@ -147,6 +192,13 @@ class Server:
             time.sleep(0.005)
         run(["stat", self.path], START_SECONDS)
         self.rings = self._rings()
+        self._check_library()
+
+    def _check_library(self):
+        maps = Path(f"/proc/{self.process.pid}/maps").read_text()
+        wanted = self.contender.library
+        if wanted and str(wanted) not in maps:
+            raise Failure(f"{self.contender.name}: runs without {wanted}")
 
     def _rings(self):
         """How many io_uring instances the server has open."""

@@ -2,8 +2,9 @@
 """What is measured: fio on large files, and metadata.c on many small ones."""
 
 import json
+import time
 
-from commands import run
+from commands import Failure, run
 
 METADATA_KINDS = ("stat", "open", "readdir", "create", "unlink")
 
@@ -71,6 +72,32 @@ class Metadata:
         run(self.command("prepare", source, plan), 60)
 
 
+class Listing:
+    """One process lists a directory of very many files and looks at the size of each."""
+
+    FILES = 100_000
+    PASSES = 4
+    jobs = 1
+    name = "list 100,000 files"
+    rows = {name: "op/s"}
+
+    def measure(self, directory, plan):
+        command = ["find", f"{directory}/listing", "-type", "f", "-size", "0", "-printf", "."]
+        start = time.monotonic()
+        for _ in range(self.PASSES):
+            found = len(run(command, 60))
+            if found != self.FILES:
+                raise Failure(f"{found} names in {directory}/listing, not {self.FILES}")
+        elapsed = time.monotonic() - start
+        return {self.name: self.PASSES * self.FILES / elapsed}, self.PASSES
+
+    def prepare(self, source, plan):
+        folder = source / "listing"
+        folder.mkdir()
+        for number in range(self.FILES):
+            (folder / f"file.{number}").touch()
+
+
 WORKLOADS = (
     Fio("randread", "4k", True, 1, "op/s"),
     Fio("randread", "4k", True, 4, "op/s"),
@@ -95,6 +122,18 @@ ZERO_COPY_WORKLOADS = (
 RING_WORKLOADS = (*ZERO_COPY_WORKLOADS, Fio("write", "1M", False, 2, "B/s"))
 
 POOL_WORKLOADS = (Metadata(1), Metadata(4))
+
+PATH_WORKLOADS = (
+    Metadata(1),
+    Metadata(8),
+    Listing(),
+    Fio("randread", "4k", True, 1, "op/s"),
+    Fio("randwrite", "4k", True, 1, "op/s"),
+    Fio("randread", "1M", True, 2, "B/s"),
+    Fio("randwrite", "1M", True, 2, "B/s"),
+    Fio("read", "1M", False, 1, "B/s"),
+    Fio("write", "1M", False, 1, "B/s"),
+)
 
 
 def prepare(source, plan, workloads):
