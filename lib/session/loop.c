@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <time.h>
 
 #include "fuse_config.h"
 #include "session/session.h"
@@ -59,6 +60,30 @@ void fuse_loop_wait(struct fuse_session *se, int fd)
 	poll(events, 2, -1);
 }
 
+/*
+ * Even where all else goes over rings, the kernel sends forgets by way of the device: all that
+ * there are at the time, in one message. Nobody waits for them. So who has got some lets
+ * others come together, instead of being woken up for each file that is removed.
+ */
+#define FORGETS_COME_TOGETHER_NS 1000000
+
+bool fuse_loop_got_forgets(const struct fuse_session *se, const struct fuse_buf *buf)
+{
+	const struct fuse_in_header *header = buf->mem;
+
+	return atomic_load_explicit(&se->on_rings, memory_order_relaxed) &&
+	       !(buf->flags & FUSE_BUF_IS_FD) && buf->size >= sizeof(*header) &&
+	       (header->opcode == FUSE_FORGET || header->opcode == FUSE_BATCH_FORGET);
+}
+
+void fuse_loop_forget(struct fuse_dev_channel *channel, const struct fuse_buf *buf)
+{
+	const struct timespec pause = { .tv_nsec = FORGETS_COME_TOGETHER_NS };
+
+	fuse_dev_process(channel, buf);
+	nanosleep(&pause, NULL);
+}
+
 /* Returns the former flags, or -1 if there is nothing to restore. */
 static int stop_waiting_reads(int fd)
 {
@@ -93,7 +118,11 @@ int fuse_session_loop(struct fuse_session *se)
 		received = fuse_dev_receive(channel, &buf);
 		/* Whether custom I/O has a descriptor to wait for, only it knows. */
 		wait = !se->has_io || received == -EAGAIN;
-		if (fuse_loop_received(se, received))
+		if (!fuse_loop_received(se, received))
+			continue;
+		if (fuse_loop_got_forgets(se, &buf))
+			fuse_loop_forget(channel, &buf);
+		else
 			fuse_dev_process(channel, &buf);
 	}
 	fuse_dev_buf_free(&buf);

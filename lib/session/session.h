@@ -86,8 +86,8 @@ struct fuse_session {
 	_Atomic bool on_rings;		       /* requests may come from its threads */
 
 	_Atomic bool exited;
-	_Atomic int error; /* why: 0, a negative errno, or the number of a signal */
-	int exit_event;	   /* an eventfd, readable once exited is set */
+	_Atomic int error;    /* why: 0, a negative errno, or the number of a signal */
+	int exit_event;	      /* an eventfd, readable once exited is set */
 	_Atomic bool hung_up; /* the other side of the descriptor has gone */
 
 	_Atomic bool destroyed; /* the filesystem's destroy() was called */
@@ -171,6 +171,10 @@ int fuse_loop_end(struct fuse_session *se);
 bool fuse_loop_received(struct fuse_session *se, int received);
 /* Until there may be a message, the session has exited, or a signal has come. */
 void fuse_loop_wait(struct fuse_session *se, int fd);
+/* Whether the message is nothing but forgets, beside rings that carry all else. */
+bool fuse_loop_got_forgets(const struct fuse_session *se, const struct fuse_buf *buf);
+/* Carries them out, and pauses before the next ones. */
+void fuse_loop_forget(struct fuse_dev_channel *channel, const struct fuse_buf *buf);
 
 /* workers.c */
 
