@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -337,12 +338,26 @@ static void begin_notify(struct message *message, struct fuse_dev *dev, int code
 	begin_reply(message, &dev->first, 0, code);
 }
 
+/*
+ * Newer kernels, 7.2 at the latest, find all notifications invalid after the unmount. Others find
+ * nothing that they could be about, and that is what filesystems know how to take.
+ */
+static int end_notify(const struct fuse_dev *dev, int res)
+{
+	struct pollfd device = { .fd = dev->first.fd };
+
+	if (res == -EINVAL && !dev->io && poll(&device, 1, 0) == 1 &&
+	    (device.revents & POLLERR))
+		return -ENOENT;
+	return res;
+}
+
 int fuse_dev_notify(void *transport, int code, const struct iovec *iov, int count)
 {
 	struct message message;
 
 	begin_notify(&message, transport, code);
-	return send_iov(&message, iov, count);
+	return end_notify(transport, send_iov(&message, iov, count));
 }
 
 int fuse_dev_notify_data(void *transport, int code, const void *header,
@@ -362,7 +377,7 @@ int fuse_dev_notify_data(void *transport, int code, const void *header,
 	begin_notify(&message, transport, code);
 	memcpy(message.head.bytes + message.head_size, header, header_size);
 	message.head_size += header_size;
-	return send_data(&flow);
+	return end_notify(transport, send_data(&flow));
 }
 
 const struct fuse_transport_ops fuse_dev_ops = {
