@@ -407,7 +407,6 @@ def test_no_line_of_reports_is_printed_twice():
         (["--kernel", "7.3", "--cpus", "0", "--", "true"], "--cpus"),
         (["--kernel", "7.3", "--cpus", "9", "--", "true"], "--cpus"),
         (["--kernel", "7.3", "--timeout", "soon", "--", "true"], "--timeout"),
-        (["--kernel", "7.3", "--debug", "--", "true"], "--debug needs --arch x86_64"),
         (["--kernel", "7.3", "--frobnicate", "--", "true"], "--frobnicate"),
         (["--kernel", "7.3", "true"], "true"),
         (["--kernel", "7.3", "--"], "no command"),
@@ -650,9 +649,9 @@ def test_archive_that_does_not_answer(fake):
 # The kernel for debugging
 
 
-@pytest.fixture(scope="module")
-def debug():
-    arguments = ("--arch", "x86_64", "--debug")
+@pytest.fixture(scope="module", params=["um", "x86_64"])
+def debug(request):
+    arguments = ("--arch", request.param, "--debug")
     needs_kernel("--kernel", "7.3", *arguments)
     return Rig(*arguments)
 

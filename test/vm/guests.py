@@ -88,7 +88,7 @@ class Emulated:
     def _parameters(self, run):
         yield "console=ttyS0 loglevel=7 printk.devkmsg=on panic=-1 reboot=t no_timer_check mitigations=off"
         if self.options.debug:
-            yield "pci=noacpi"  # see config/debug.config
+            yield "pci=noacpi"  # see config/debug-x86_64.config
         yield "root=root rootfstype=9p ro"
         yield f"rootflags=trans=virtio,version=9p2000.L,msize={MSIZE},cache=loose"
         yield f"init={run}/init"

@@ -66,7 +66,7 @@ class Kernel:
         self.key = self._key()
 
     def _parts(self):
-        return ["common", self.arch] + (["debug"] if self.debug else [])
+        return ["common", self.arch] + (["debug", f"debug-{self.arch}"] if self.debug else [])
 
     def _series(self):
         folder = TOP / "kernel-patches" / f"linux-{self.release}"
