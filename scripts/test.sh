@@ -35,9 +35,11 @@ done
 need gcc g++ libc6-dev clang libclang-rt-14-dev meson ninja-build pkg-config liburing-dev \
 	python3 python3-pytest groff-base fio git strace e2fsprogs util-linux procps kmod \
 	debian-archive-keyring
-# Long tests build for other machines, and run programs of a newer Debian.
+# Long tests build for other machines, run programs of a newer Debian, compile others from their
+# sources, and compare builds.
 [ -z "$all" ] || need gcc-i686-linux-gnu libc6-dev-i386-cross gcc-aarch64-linux-gnu \
-	libc6-dev-arm64-cross debootstrap iproute2
+	libc6-dev-arm64-cross debootstrap iproute2 make cmake autoconf automake libtool \
+	zlib1g-dev patch xz-utils exfatprogs abigail-tools
 enable_uring
 say "kernel $(uname -r), enable_uring $(cat /sys/module/fuse/parameters/enable_uring 2>/dev/null || echo absent)"
 
