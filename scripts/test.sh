@@ -58,13 +58,14 @@ suite()
 }
 
 # guest NAME KERNEL DIALECT ARCHITECTURE CPUS SECONDS [pytest arguments] runs, in a guest with
-# that kernel, all tests but those that are about building.
+# that kernel, all tests but those that are about building. $rig: further options of the rig.
 guest()
 {
 	name=$1 kernel=$2 dialect=$3 arch=$4 cpus=$5 seconds=$6
 	shift 6
 	say "tests on Linux $kernel ($arch, $cpus CPUs) against the build 'gcc'"
-	"$SOURCE/test/vm/run" --kernel "$kernel" --arch "$arch" --cpus "$cpus" --mem 3072 \
+	# shellcheck disable=SC2086
+	(cd "$SOURCE" && test/vm/run --kernel "$kernel" --arch "$arch" --cpus "$cpus" --mem 3072 $rig \
 		--timeout "$seconds" --results "$results" --share "$BUILDS" \
 		--env FUSE_BUILD_DIR="$BUILDS/gcc" --env FUSE_TEST_DIALECT="$dialect" -- \
 		"$PYTHON" -B -m pytest -p no:cacheprovider -o junit_family=xunit2 \
@@ -72,7 +73,7 @@ guest()
 		--ignore-glob='*/test_build.py' --ignore-glob='*/test_abi_headers.py' \
 		--ignore-glob='*/test_kernel_header.py' --ignore-glob='*/test_vm_rig.py' \
 		--ignore-glob='*/test_install.py' \
-		--durations=15 "$@" || {
+		--durations=15 "$@") || {
 		echo "the guest '$name' ended with status $?" >&2
 		status=1
 	}
@@ -91,15 +92,25 @@ native()
 
 guests()
 {
+	rig=
+	harsh='fs_basic or fsx or zero_copy or teardown or ladder or locks or pages or stale'
 	few='fs_basic or ladder or zero_copy_ends or stale or pool_memory or cuse'
 	guest um 7.3 bufpool um 2 2700 --transports=zero-copy -k "$few"
 	[ -n "$all" ] || return 0
 	pools=io_uring,pool-registered,zero-copy
+	one="--config test/vm/config/uniprocessor.config"
+	rig=$one
 	guest um-one 7.3 bufpool um 1 5400 --transports="$pools"
+	rig="--debug $one"
+	guest um-debug 7.3 bufpool um 1 5400 --transports=zero-copy -k "$harsh"
+	rig=
 	guest um-four 7.3 bufpool um 4 5400 --transports="$pools"
 	guest x86_64 7.3 bufpool x86_64 2 7200 --transports="$pools" \
 		-k 'fs_basic or zero_copy or stale'
 	rings=io_uring,ring-pinned,ring-zero-copy
+	rig="--debug $one"
+	guest patched-debug 7.2+patches bufring um 1 5400 --transports=ring-zero-copy -k "$harsh"
+	rig=
 	guest patched-um 7.2+patches bufring um 2 5400 --transports="$rings"
 	guest patched-x86_64 7.2+patches bufring x86_64 2 7200 --transports=ring-zero-copy \
 		-k 'fs_basic or zero_copy or stale'

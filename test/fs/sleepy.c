@@ -5,7 +5,7 @@
  *   slow        a read sleeps for sleep_ms milliseconds in the handler
  *   slow_write  a write does
  *   lock        POSIX and BSD locks; who waits for one does so in the handler
- *   waiting     says how many do
+ *   waiting     says how many do, or read from `late` or `later`
  *   async       a read is answered by another thread, after sleep_ms
  *   double      a read is answered twice
  *   refused     says how many second answers were refused
@@ -235,6 +235,17 @@ static void hold(fuse_req_t req, fuse_ino_t ino, size_t size)
 	}
 }
 
+static unsigned count_held(void)
+{
+	unsigned count = 0;
+
+	pthread_mutex_lock(&held.lock);
+	for (const struct held_read *read = held.late; read; read = read->next)
+		count++;
+	pthread_mutex_unlock(&held.lock);
+	return count;
+}
+
 static void sleepy_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 			struct fuse_file_info *fi)
 {
@@ -263,7 +274,7 @@ static void sleepy_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	case WAITING:
 		answer_number(req,
 			      lock_table_waiting(&posix_locks) +
-				      lock_table_waiting(&bsd_locks),
+				      lock_table_waiting(&bsd_locks) + count_held(),
 			      size, off);
 		break;
 	case EXIT:
