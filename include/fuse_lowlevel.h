@@ -1238,6 +1238,57 @@ int fuse_reply_read_fdv(fuse_req_t req, const struct fuse_fd_range *ranges, size
 int fuse_reply_write_fdv(fuse_req_t req, const struct fuse_fd_range *ranges,
 			 size_t count);
 
+/**
+ * Why the data of a read or a write did not move by zero-copy. Each request that had data and
+ * was not zero-copied is counted under one of these, the first that applies.
+ */
+enum fuse_copy_reason {
+	/** It came over /dev/fuse. */
+	FUSE_COPIED_OVER_DEVICE,
+
+	/** The queue that it came by has no zero-copy: not asked for, or not to be had. */
+	FUSE_COPIED_BY_QUEUE,
+
+	/** Its file was opened without zero-copy: the filesystem declined. */
+	FUSE_COPIED_DECLINED,
+
+	/** The reply to a read was in memory. */
+	FUSE_COPIED_FROM_MEMORY,
+
+	/** fuse_reply_data() was given several buffers, and not all of them were memory. */
+	FUSE_COPIED_SEVERAL_BUFFERS,
+
+	/** fuse_reply_data() was given FUSE_BUF_FD_RETRY, which is a loop of reads. */
+	FUSE_COPIED_TO_RETRY,
+
+	/** fuse_reply_data() could not duplicate the descriptor: there were none left. */
+	FUSE_COPIED_NO_DESCRIPTOR,
+
+	/** A write handler takes data in memory only: no write_buf, or no FUSE_CAP_ZERO_COPY_WRITE. */
+	FUSE_COPIED_FOR_HANDLER,
+
+	/** A handler that copes with data elsewhere wanted a write's in memory. */
+	FUSE_COPIED_LOOKED_AT,
+
+	/** The file behind it can only be read and written by way of a process's memory. */
+	FUSE_COPIED_FOR_FILE,
+
+	/** How many there are. Never more than FUSE_COPY_REASONS_ROOM. */
+	FUSE_COPY_REASONS
+};
+
+/** Counters that struct fuse_transport_stats has for them, those to come included. */
+#define FUSE_COPY_REASONS_ROOM 16
+
+/**
+ * @return a reason in a word, as statistics files and fusestat have it ("declined"); NULL if
+ *         there is no such reason
+ */
+const char *fuse_copy_reason_name(unsigned reason);
+
+/** The same in a few words for people. */
+const char *fuse_copy_reason_text(unsigned reason);
+
 /** What went through a transport, or through one queue of it, since it was started. */
 struct fuse_transport_stats {
 	/** Requests received. */
@@ -1296,6 +1347,18 @@ struct fuse_transport_stats {
 	 * links, ioctls, retrieved caches. Their data always go through memory.
 	 */
 	uint64_t paged;
+
+	/**
+	 * Those of bytes_read and bytes_written that were not zero-copied, but needed no copy
+	 * within this process: the filesystem found or left them in the payload memory of a ring.
+	 */
+	uint64_t pool_bytes;
+
+	/** Those that were copied within it, or went over /dev/fuse. */
+	uint64_t copied_bytes;
+
+	/** Reads and writes that had data and were not zero-copied, by enum fuse_copy_reason. */
+	uint64_t copy_reasons[FUSE_COPY_REASONS_ROOM];
 };
 
 /** How a session is doing. */

@@ -421,7 +421,7 @@ def test_additions(compiler, config):
     lines = ["#include <stddef.h>", '#include "fuse_lowlevel.h"']
     counters = """requests replies errors bytes_read bytes_written zero_copied_requests
         zero_copied_bytes enters commits polls_hit polls_missed handed_over
-        linked broken unlinked copied paged""".split()
+        linked broken unlinked copied paged pool_bytes copied_bytes copy_reasons""".split()
     for index, name in enumerate(counters):
         lines.append(
             f'_Static_assert(offsetof(struct fuse_transport_stats, {name}) == {8 * index}, "{name}");'

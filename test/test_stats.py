@@ -32,8 +32,30 @@ COUNTERS = {
     "unlinked",
     "copied",
     "paged",
+    "pool_bytes",
+    "copied_bytes",
 }
-KEYS = COUNTERS | {"transport", "dialect", "pool", "zero_copy", "queues", "per_queue"}
+REASONS = {
+    "device",
+    "queue",
+    "declined",
+    "memory",
+    "several_buffers",
+    "retry",
+    "no_descriptor",
+    "handler",
+    "looked_at",
+    "file",
+}
+KEYS = COUNTERS | {
+    "copy_reasons",
+    "transport",
+    "dialect",
+    "pool",
+    "zero_copy",
+    "queues",
+    "per_queue",
+}
 
 
 def use(folder):
@@ -79,14 +101,31 @@ def test_contents(work, transport):
         assert 0 < stats["commits"] and 0 < stats["enters"]
     else:
         assert stats["commits"] == stats["enters"] == stats["handed_over"] == 0
+    assert_every_byte_is_accounted_for(stats)
     for queue in stats["per_queue"]:
-        assert set(queue) == COUNTERS
+        assert set(queue) == COUNTERS | {"copy_reasons"}
+        assert set(queue["copy_reasons"]) == REASONS
     for key in COUNTERS:
         parts = sum(queue[key] for queue in stats["per_queue"])
         # FUSE_INIT and FORGET go by /dev/fuse, which is no queue.
         assert parts <= stats[key], key
         if kind.is_uring and key in ("bytes_read", "bytes_written", "commits"):
             assert parts == stats[key], key
+
+
+def assert_every_byte_is_accounted_for(stats):
+    data = stats["bytes_read"] + stats["bytes_written"]
+    where = {key: stats[key] for key in ("zero_copied_bytes", "pool_bytes", "copied_bytes")}
+    assert sum(where.values()) == data > 0, stats
+    reasons = stats["copy_reasons"]
+    assert set(reasons) == REASONS
+    if stats["zero_copy"]:
+        assert not any(reasons.values()), stats
+        return
+    # What an ordinary file has goes from there to a ring's memory, and is not copied besides.
+    assert where["pool_bytes" if stats["queues"] else "copied_bytes"] == data, stats
+    why = "queue" if stats["queues"] else "device"
+    assert reasons[why] == sum(reasons.values()) >= 2, stats
 
 
 def test_polls(work):

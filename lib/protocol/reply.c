@@ -84,6 +84,44 @@ static void log_reply(const struct fuse_req *req, int error, size_t size)
 		 size);
 }
 
+/* ---- What became of data that were not zero-copied ---- */
+
+static bool lies_in_room(const struct fuse_req *req, const void *memory, size_t size)
+{
+	const char *room = req->reply_room;
+	const char *begin = memory;
+
+	return room && begin >= room && size <= req->reply_room_size &&
+	       begin - room <= (ptrdiff_t)(req->reply_room_size - size);
+}
+
+static bool all_in_room(const struct fuse_req *req, const struct iovec *iov, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (!lies_in_room(req, iov[i].iov_base, iov[i].iov_len))
+			return false;
+	return true;
+}
+
+/* What a descriptor has is read to where the reply is to be. */
+static bool needs_no_copy(const struct fuse_req *req, const struct fuse_bufvec *data)
+{
+	for (size_t i = data->idx; i < data->count; i++) {
+		const struct fuse_buf *buf = &data->buf[i];
+
+		if (!(buf->flags & FUSE_BUF_IS_FD) &&
+		    (data->count > 1 || !lies_in_room(req, buf->mem, buf->size)))
+			return false;
+	}
+	return true;
+}
+
+static void count_copied(struct fuse_req *req, size_t bytes, bool in_place)
+{
+	fuse_count_copied(req->counters, bytes, in_place && req->transport->is_uring,
+			  req->copy_reason);
+}
+
 /* ENOENT is no failure: the caller was interrupted and has gone. */
 static void note_failure(const struct fuse_req *req, int res)
 {
@@ -121,8 +159,10 @@ static int deliver(struct fuse_req *req, int error, const struct iovec *iov, int
 	}
 	log_reply(req, error, size);
 	/* before the reply: once it has left, its receiver may look at the counters */
-	if (!error && req->opcode == FUSE_READ)
+	if (!error && req->opcode == FUSE_READ) {
 		fuse_count(&req->counters->bytes_read, size);
+		count_copied(req, size, all_in_room(req, iov, count));
+	}
 	res = req->transport->reply(req, error, iov, count);
 	note_failure(req, res);
 	finish(req);
@@ -320,8 +360,12 @@ int fuse_reply_deliver_written(struct fuse_req *req, size_t count)
 		out->wide.bytes_copied = count;
 	else
 		out->narrow.size = (uint32_t)count;
-	if (req->opcode == FUSE_WRITE)
+	if (req->opcode == FUSE_WRITE) {
 		fuse_count(&req->counters->bytes_written, count);
+		/* who has not fetched them has not copied them, either */
+		if (!req->zero_copied || req->loaded)
+			count_copied(req, count, true);
+	}
 	return deliver_one(req, out, sizeof(*out));
 }
 
@@ -349,6 +393,7 @@ int fuse_reply_iov(fuse_req_t req, const struct iovec *iov, int count)
 int fuse_reply_deliver_data(struct fuse_req *req, struct fuse_bufvec *data,
 			    enum fuse_buf_copy_flags flags)
 {
+	bool in_place = needs_no_copy(req, data);
 	size_t size = fuse_buf_size(data);
 	size_t sent = 0;
 	int res;
@@ -360,8 +405,10 @@ int fuse_reply_deliver_data(struct fuse_req *req, struct fuse_bufvec *data,
 	}
 	res = req->transport->reply_data(req, data, flags, &sent);
 	log_reply(req, res, sent);
-	if (!res && req->opcode == FUSE_READ)
+	if (!res && req->opcode == FUSE_READ) {
 		fuse_count(&req->counters->bytes_read, sent);
+		count_copied(req, sent, in_place);
+	}
 	note_failure(req, res);
 	finish(req);
 	return res;

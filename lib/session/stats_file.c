@@ -18,6 +18,7 @@
 
 #include "fuse_config.h"
 #include "session/session.h"
+#include "session/stats_json.h"
 
 #define INTERVAL_S 1
 
@@ -36,43 +37,6 @@ struct fuse_stats_file {
 	bool stop;
 };
 
-/* In the order of struct fuse_transport_stats. */
-static const char *const counter_names[] = {
-	"requests",
-	"replies",
-	"errors",
-	"bytes_read",
-	"bytes_written",
-	"zero_copied_requests",
-	"zero_copied_bytes",
-	"enters",
-	"commits",
-	"polls_hit",
-	"polls_missed",
-	"handed_over",
-	"linked",
-	"broken",
-	"unlinked",
-	"copied",
-	"paged",
-};
-
-#define COUNTERS (sizeof(counter_names) / sizeof(counter_names[0]))
-
-_Static_assert(sizeof(struct fuse_transport_stats) == COUNTERS * sizeof(uint64_t),
-	       "every counter has a name");
-
-static void print_counters(FILE *out, const char *indent,
-			   const struct fuse_transport_stats *stats)
-{
-	uint64_t values[COUNTERS];
-
-	memcpy(values, stats, sizeof(values));
-	for (size_t i = 0; i < COUNTERS; i++)
-		fprintf(out, "%s%s\"%s\": %llu", i ? ",\n" : "", indent, counter_names[i],
-			(unsigned long long)values[i]);
-}
-
 static void print_queues(FILE *out, struct fuse_session *se, unsigned queues)
 {
 	struct fuse_transport_stats stats;
@@ -82,18 +46,10 @@ static void print_queues(FILE *out, struct fuse_session *se, unsigned queues)
 		if (fuse_session_get_queue_stats(se, i, &stats, sizeof(stats)) != 0)
 			break;
 		fprintf(out, "%s\n    {\n", i ? "," : "");
-		print_counters(out, "      ", &stats);
+		fuse_stats_print(out, "      ", &stats);
 		fprintf(out, "\n    }");
 	}
 	fprintf(out, "%s]\n", queues ? "\n  " : "");
-}
-
-/* Names of transports, dialects and pools need no escapes. */
-static void print_name(FILE *out, const char *key, const char *name)
-{
-	const char *quote = *name ? "\"" : "";
-
-	fprintf(out, "  \"%s\": %s%s%s,\n", key, quote, *name ? name : "null", quote);
 }
 
 static void print_stats(FILE *out, struct fuse_session *se)
@@ -102,12 +58,8 @@ static void print_stats(FILE *out, struct fuse_session *se)
 
 	fuse_session_get_stats(se, &stats, sizeof(stats));
 	fprintf(out, "{\n");
-	print_name(out, "transport", stats.transport);
-	print_name(out, "dialect", stats.dialect);
-	print_name(out, "pool", stats.pool);
-	fprintf(out, "  \"zero_copy\": %s,\n", stats.zero_copy ? "true" : "false");
-	fprintf(out, "  \"queues\": %u,\n", stats.queues);
-	print_counters(out, "  ", &stats.total);
+	fuse_stats_print_kind(out, "  ", &stats);
+	fuse_stats_print(out, "  ", &stats.total);
 	fprintf(out, ",\n");
 	print_queues(out, se, stats.queues);
 	fprintf(out, "}\n");

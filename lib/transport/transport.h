@@ -50,11 +50,24 @@ struct fuse_counters {
 	_Atomic uint64_t unlinked;    /* zero-copied, committed afterwards */
 	_Atomic uint64_t copied;      /* zero-copied for the kernel, but not by us */
 	_Atomic uint64_t paged; /* neither read nor write, and zero-copied likewise */
+	_Atomic uint64_t pool_bytes; /* not zero-copied, but not copied in this process */
+	_Atomic uint64_t copied_bytes; /* the rest of the bytes read and written */
+	_Atomic uint64_t copy_reasons[FUSE_COPY_REASONS_ROOM]; /* enum fuse_copy_reason */
 };
 
 static inline void fuse_count(_Atomic uint64_t *counter, uint64_t by)
 {
 	atomic_fetch_add_explicit(counter, by, memory_order_relaxed);
+}
+
+/* Data that were not zero-copied. in_place: nobody has copied them in this process, either. */
+static inline void fuse_count_copied(struct fuse_counters *counters, size_t bytes,
+				     bool in_place, enum fuse_copy_reason reason)
+{
+	if (!bytes)
+		return;
+	fuse_count(in_place ? &counters->pool_bytes : &counters->copied_bytes, bytes);
+	fuse_count(&counters->copy_reasons[reason], 1);
 }
 
 /*
@@ -132,6 +145,12 @@ struct fuse_req {
 	bool interrupt_running;	    /* interrupt_func is being called... */
 	pthread_t interrupt_thread; /* ...by this thread */
 	bool finish_pending; /* answered meanwhile: whoever called interrupt_func finishes */
+
+	/*
+	 * Set by the transport, again and again as it finds out more: what it will have been if
+	 * the request's data are not zero-copied.
+	 */
+	enum fuse_copy_reason copy_reason;
 };
 
 struct fuse_transport_ops {

@@ -368,6 +368,8 @@ static void test_limits(void)
 	CHECK_INT(fuse_reply_buf(held, big, ROOM_SIZE), 0);
 	CHECK_INT(r->sent_size, ROOM_SIZE);
 	CHECK_INT(r->counters.bytes_read, ROOM_SIZE);
+	CHECK_INT(r->counters.copied_bytes, ROOM_SIZE);
+	CHECK_INT(r->counters.copy_reasons[0], 1);
 	rig_free(r);
 
 	r = on_ring(FUSE_READ, sizeof(struct fuse_read_in));
@@ -410,6 +412,57 @@ static void test_limits(void)
 	CHECK_INT(fuse_reply_attr(held, &stat_of_all, 1), -E2BIG);
 	CHECK_INT(r->error, -EIO);
 	CHECK_INT(r->room[8], 0);
+	rig_free(r);
+}
+
+/* Of the same five bytes: from where a reply leaves, from elsewhere, and out of a pipe. */
+static void test_where_data_were(void)
+{
+	struct fuse_bufvec data = FUSE_BUFVEC_INIT(5);
+	struct rig_req *r;
+	int pipes[2];
+
+	CASE("which data count as copied");
+	r = on_ring(FUSE_READ, sizeof(struct fuse_read_in));
+	r->req.copy_reason = FUSE_COPIED_TO_RETRY;
+	CHECK_INT(fuse_reply_buf(held, r->room + 3, 5), 0);
+	CHECK_INT(r->counters.pool_bytes, 5);
+	CHECK_INT(r->counters.copied_bytes, 0);
+	CHECK_INT(r->counters.copy_reasons[FUSE_COPIED_TO_RETRY], 1);
+	rig_free(r);
+
+	r = on_ring(FUSE_READ, sizeof(struct fuse_read_in));
+	data.buf[0].mem = (char *)"hello";
+	CHECK_INT(fuse_reply_data(held, &data, 0), 0);
+	CHECK_INT(r->counters.pool_bytes, 0);
+	CHECK_INT(r->counters.copied_bytes, 5);
+	rig_free(r);
+
+	CHECK_INT(pipe(pipes), 0);
+	CHECK_INT(write(pipes[1], "helloworld", 10), 10);
+	for (int uring = 0; uring < 2; uring++) {
+		data = (struct fuse_bufvec)FUSE_BUFVEC_INIT(5);
+		data.buf[0].flags = FUSE_BUF_IS_FD;
+		data.buf[0].fd = pipes[0];
+		r = uring ? on_ring(FUSE_READ, sizeof(struct fuse_read_in))
+			  : on_dev(FUSE_READ, sizeof(struct fuse_read_in));
+		CHECK_INT(fuse_reply_data(held, &data, 0), 0);
+		CHECK_INT(r->counters.bytes_read, 5);
+		CHECK_INT(r->counters.pool_bytes, uring ? 5 : 0);
+		CHECK_INT(r->counters.copied_bytes, uring ? 0 : 5);
+		rig_free(r);
+	}
+	close(pipes[0]);
+	close(pipes[1]);
+
+	/* neither an error nor an end of a file has anything to be copied */
+	r = on_ring(FUSE_READ, sizeof(struct fuse_read_in));
+	CHECK_INT(fuse_reply_buf(held, NULL, 0), 0);
+	CHECK_INT(r->counters.copy_reasons[0], 0);
+	rig_free(r);
+	r = on_ring(FUSE_READ, sizeof(struct fuse_read_in));
+	CHECK_INT(fuse_reply_err(held, EIO), 0);
+	CHECK_INT(r->counters.copy_reasons[0], 0);
 	rig_free(r);
 }
 
@@ -648,6 +701,7 @@ int main(void)
 	test_timeouts();
 	test_errors();
 	test_limits();
+	test_where_data_were();
 	test_data();
 	test_twice();
 	test_failures();

@@ -175,6 +175,17 @@ void fuse_uring_entry_dispatch(struct fuse_uring_entry *entry)
 		fuse_uring_measured(workers, opcode, queue->now - start);
 }
 
+/* Unless somebody finds another reason yet. */
+static enum fuse_copy_reason first_reason(const struct fuse_uring_entry *entry)
+{
+	if (!entry->queue->uring->dialect->zero_copy)
+		return FUSE_COPIED_BY_QUEUE;
+	if (!entry->req.zero_copied)
+		return FUSE_COPIED_DECLINED;
+	return entry->opcode == FUSE_READ ? FUSE_COPIED_FROM_MEMORY
+					  : FUSE_COPIED_LOOKED_AT;
+}
+
 /* Whether its handler is one that looks at bytes, which are still with the client. */
 static bool has_to_load(const struct fuse_uring_entry *entry)
 {
@@ -206,12 +217,15 @@ static void take_request(struct fuse_uring_entry *entry)
 	entry->copy_wanted = false;
 
 	error = view_request(entry);
+	entry->req.copy_reason = first_reason(entry);
 	if (entry->paged && !entry->req.zero_copied)
 		fuse_uring_count_own(&queue->counters.paged);
 	if (error) {
 		refuse_malformed(entry);
 	} else if (has_to_load(entry)) {
 		entry->state = FUSE_ENTRY_LOADING;
+		if (entry->req.zero_copied)
+			entry->req.copy_reason = FUSE_COPIED_FOR_HANDLER;
 		fuse_uring_load_begin(entry);
 	} else {
 		fuse_uring_entry_dispatch(entry);
@@ -476,6 +490,26 @@ static bool is_one_range(const struct fuse_bufvec *data, struct fuse_fd_range *r
 	       range->off >= 0;
 }
 
+static bool is_all_memory(const struct fuse_bufvec *data)
+{
+	for (size_t i = data->idx; i < data->count; i++)
+		if (data->buf[i].flags & FUSE_BUF_IS_FD)
+			return false;
+	return true;
+}
+
+/* What has kept a prepared read's reply from being a move of one range. */
+static enum fuse_copy_reason why_no_move(const struct fuse_bufvec *data)
+{
+	if (is_all_memory(data))
+		return FUSE_COPIED_FROM_MEMORY;
+	if (data->count - data->idx != 1)
+		return FUSE_COPIED_SEVERAL_BUFFERS;
+	if (data->buf[data->idx].flags & FUSE_BUF_FD_RETRY)
+		return FUSE_COPIED_TO_RETRY;
+	return FUSE_COPIED_NO_DESCRIPTOR;
+}
+
 static int reply_data(struct fuse_req *req, struct fuse_bufvec *data,
 		      enum fuse_buf_copy_flags flags, size_t *sent)
 {
@@ -496,6 +530,8 @@ static int reply_data(struct fuse_req *req, struct fuse_bufvec *data,
 	if (entry->opcode != FUSE_IOCTL && ends_with_client(entry, size) &&
 	    is_one_range(data, &range) && !fuse_uring_move_plan(entry, &range, 1, true))
 		return 0;
+	if (req->zero_copied)
+		req->copy_reason = why_no_move(data);
 	flags |= FUSE_BUF_NO_SPLICE; /* the destination is memory */
 	if (size && data->count - data->idx > 1 && overlaps(entry, data))
 		return reply_by_detour(entry, data, flags, size, sent);

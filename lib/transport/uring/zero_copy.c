@@ -457,9 +457,13 @@ void fuse_uring_move_copy(struct fuse_uring_entry *entry)
 	if (!copied)
 		copied = copy_pieces(entry);
 	fuse_uring_move_end(entry);
-	if (copied > 0)
+	if (copied > 0) {
 		count(entry, reads ? &counters->bytes_read : &counters->bytes_written,
 		      copied);
+		if (entry->req.zero_copied)
+			fuse_count_copied(counters, (size_t)copied, true,
+					  FUSE_COPIED_FOR_FILE);
+	}
 	if (!reads || copied <= 0 || fuse_uring_entry_from_room(entry, (size_t)copied))
 		encode_moved(entry, copied < 0 ? (int)copied : 0,
 			     copied < 0 ? 0 : (size_t)copied);

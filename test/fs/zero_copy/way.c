@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -218,6 +219,31 @@ static void memory_write(fuse_req_t req, struct file *file, struct fuse_bufvec *
 		vector_write(req, file, data, off);
 	else
 		reply_written(req, result_of(pwrite(file->fd, buf->mem, buf->size, off)));
+}
+
+/* ---- retry: short reads are to be gone on with ---- */
+
+static void retry_read(fuse_req_t req, struct file *file, size_t size, off_t off)
+{
+	struct fuse_bufvec source = place_in(file->fd, size, off);
+
+	source.buf[0].flags |= FUSE_BUF_FD_RETRY;
+	fuse_reply_data(req, &source, 0);
+}
+
+/* ---- crowded: no descriptor is left when the reply is made ---- */
+
+static void crowded_read(fuse_req_t req, struct file *file, size_t size, off_t off)
+{
+	struct fuse_bufvec source = place_in(file->fd, size, off);
+	struct rlimit usual, none;
+
+	getrlimit(RLIMIT_NOFILE, &usual);
+	none = usual;
+	none.rlim_cur = 0;
+	setrlimit(RLIMIT_NOFILE, &none);
+	fuse_reply_data(req, &source, 0);
+	setrlimit(RLIMIT_NOFILE, &usual);
 }
 
 /* ---- pieces: out of several buffers ---- */
@@ -596,6 +622,8 @@ const struct way ways[] = {
 	{ .name = "memory", .read = memory_read, .write = memory_write },
 	{ .name = "pieces", .read = pieces_read, .write = data_write },
 	{ .name = "payload", .read = payload_read, .write = payload_write },
+	{ .name = "retry", .read = retry_read, .write = fd_write },
+	{ .name = "crowded", .read = crowded_read, .write = fd_write },
 	{ .name = "striped",
 	  .read = striped_read,
 	  .write = striped_write,

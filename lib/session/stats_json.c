@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Names of counters and of reasons, and statistics as JSON. Needs nothing else of the library:
+ * fusestat is built with this file, too.
+ */
+#include <string.h>
+
+#include "session/stats_json.h"
+
+/* In the order of struct fuse_transport_stats. */
+static const char *const counter_names[] = {
+	"requests",
+	"replies",
+	"errors",
+	"bytes_read",
+	"bytes_written",
+	"zero_copied_requests",
+	"zero_copied_bytes",
+	"enters",
+	"commits",
+	"polls_hit",
+	"polls_missed",
+	"handed_over",
+	"linked",
+	"broken",
+	"unlinked",
+	"copied",
+	"paged",
+	"pool_bytes",
+	"copied_bytes",
+};
+
+#define COUNTERS (sizeof(counter_names) / sizeof(counter_names[0]))
+
+_Static_assert(offsetof(struct fuse_transport_stats, copy_reasons) ==
+		       COUNTERS * sizeof(uint64_t),
+	       "every counter has a name");
+
+static const struct {
+	const char *name, *text;
+} reasons[] = {
+	[FUSE_COPIED_OVER_DEVICE] = { "device", "came over /dev/fuse" },
+	[FUSE_COPIED_BY_QUEUE] = { "queue", "the queue has no zero-copy" },
+	[FUSE_COPIED_DECLINED] = { "declined", "the file was opened without zero-copy" },
+	[FUSE_COPIED_FROM_MEMORY] = { "memory", "the reply was in memory" },
+	[FUSE_COPIED_SEVERAL_BUFFERS] = { "several_buffers",
+					  "the reply was in several buffers" },
+	[FUSE_COPIED_TO_RETRY] = { "retry", "short reads were to be retried" },
+	[FUSE_COPIED_NO_DESCRIPTOR] = { "no_descriptor", "out of file descriptors" },
+	[FUSE_COPIED_FOR_HANDLER] = { "handler", "the write handler wants memory" },
+	[FUSE_COPIED_LOOKED_AT] = { "looked_at", "the data of a write were looked at" },
+	[FUSE_COPIED_FOR_FILE] = { "file", "the backing file cannot do without memory" },
+};
+
+_Static_assert(sizeof(reasons) / sizeof(reasons[0]) == FUSE_COPY_REASONS &&
+		       FUSE_COPY_REASONS <= FUSE_COPY_REASONS_ROOM,
+	       "every reason has a name and a counter");
+
+const char *fuse_copy_reason_name(unsigned reason)
+{
+	return reason < FUSE_COPY_REASONS ? reasons[reason].name : NULL;
+}
+
+const char *fuse_copy_reason_text(unsigned reason)
+{
+	return reason < FUSE_COPY_REASONS ? reasons[reason].text : NULL;
+}
+
+/* Names of transports, dialects and pools need no escapes. */
+static void print_name(FILE *out, const char *indent, const char *key, const char *name)
+{
+	const char *quote = *name ? "\"" : "";
+
+	fprintf(out, "%s\"%s\": %s%s%s,\n", indent, key, quote, *name ? name : "null",
+		quote);
+}
+
+void fuse_stats_print_kind(FILE *out, const char *indent,
+			   const struct fuse_session_stats *stats)
+{
+	print_name(out, indent, "transport", stats->transport);
+	print_name(out, indent, "dialect", stats->dialect);
+	print_name(out, indent, "pool", stats->pool);
+	fprintf(out, "%s\"zero_copy\": %s,\n", indent,
+		stats->zero_copy ? "true" : "false");
+	fprintf(out, "%s\"queues\": %u,\n", indent, stats->queues);
+}
+
+void fuse_stats_print(FILE *out, const char *indent,
+		      const struct fuse_transport_stats *stats)
+{
+	uint64_t values[COUNTERS];
+
+	memcpy(values, stats, sizeof(values));
+	for (size_t i = 0; i < COUNTERS; i++)
+		fprintf(out, "%s\"%s\": %llu,\n", indent, counter_names[i],
+			(unsigned long long)values[i]);
+	fprintf(out, "%s\"copy_reasons\": {", indent);
+	for (unsigned i = 0; i < FUSE_COPY_REASONS; i++)
+		fprintf(out, "%s\n%s  \"%s\": %llu", i ? "," : "", indent,
+			reasons[i].name, (unsigned long long)stats->copy_reasons[i]);
+	fprintf(out, "\n%s}", indent);
+}
