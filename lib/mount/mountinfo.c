@@ -73,7 +73,7 @@ static bool parse_line(char *line, struct fuse_mount_entry *entry)
 	char *rest = line;
 	const char *id = strsep(&rest, " ");
 	const char *column;
-	char *mountpoint;
+	char *mountpoint, *root;
 	unsigned long number;
 
 	strsep(&rest, " ");
@@ -82,7 +82,7 @@ static bool parse_line(char *line, struct fuse_mount_entry *entry)
 	    !parse_device(column, &entry->connection))
 		return false;
 	entry->id = (int)number;
-	strsep(&rest, " ");
+	root = strsep(&rest, " ");
 	mountpoint = strsep(&rest, " ");
 	do {
 		column = strsep(&rest, " ");
@@ -94,6 +94,8 @@ static bool parse_line(char *line, struct fuse_mount_entry *entry)
 	entry->super_options = strsep(&rest, "\n");
 	if (!entry->super_options)
 		return false;
+	unescape(root);
+	entry->root = root;
 	unescape(mountpoint);
 	entry->mountpoint = mountpoint;
 	return true;

@@ -12,6 +12,7 @@ struct fuse_mount_entry {
 	int id;
 	unsigned int
 		connection; /* the file system's device number: names a FUSE connection */
+	const char *root; /* what of the file system is mounted there, "/" for all of it */
 	const char *mountpoint;
 	const char *type;
 	const char *super_options; /* of the file system, written by itself */

@@ -408,9 +408,12 @@ int fuse_decode_ioctl(struct fuse_req *req, struct fuse_message *message)
 {
 	const struct fuse_ioctl_in *in = (const void *)message->arg;
 	struct fuse_file_info file = { .fh = in->fh };
+	int res;
 
 	if (message->payload_size < in->in_size)
 		return FUSE_MALFORMED;
+	if (fuse_live_answers(req, in, &res))
+		return res;
 	if (!fuse_req_ops(req)->ioctl)
 		return -ENOSYS;
 	if ((in->flags & FUSE_IOCTL_DIR) &&

@@ -137,4 +137,7 @@ int fuse_decode_setlkw(struct fuse_req *req, struct fuse_message *message);
 int fuse_decode_ioctl(struct fuse_req *req, struct fuse_message *message);
 int fuse_decode_poll(struct fuse_req *req, struct fuse_message *message);
 
+/* live.c: true if an ioctl is for the library itself; *res is what a decoder returns then */
+bool fuse_live_answers(struct fuse_req *req, const struct fuse_ioctl_in *in, int *res);
+
 #endif

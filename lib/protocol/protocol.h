@@ -46,6 +46,9 @@ struct fuse_protocol_hooks {
 	void (*failed)(struct fuse_protocol *protocol, int error);
 	/* A request is interrupted that has been answered, or has not come yet. May be NULL. */
 	void (*interrupted)(struct fuse_protocol *protocol, uint64_t unique);
+	/* Figures for live.c; NULL if there are none to be shown. */
+	void (*get_stats)(struct fuse_protocol *protocol,
+			  struct fuse_session_stats *stats);
 };
 
 struct fuse_retrieval; /* a notify_retrieve that awaits its data */

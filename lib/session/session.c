@@ -60,11 +60,17 @@ static void on_interrupted(struct fuse_protocol *protocol, uint64_t unique)
 	fuse_rings_interrupt(session_of(protocol), unique);
 }
 
+static void on_get_stats(struct fuse_protocol *protocol, struct fuse_session_stats *stats)
+{
+	fuse_session_get_stats(session_of(protocol), stats, sizeof(*stats));
+}
+
 static const struct fuse_protocol_hooks hooks = {
 	.init = fuse_session_negotiate,
 	.destroy = on_destroy,
 	.failed = on_failed,
 	.interrupted = on_interrupted,
+	.get_stats = on_get_stats,
 };
 
 /*

@@ -3,6 +3,7 @@
  * Requests, from the bytes of a message to the arguments of an operation: every opcode, as
  * /dev/fuse and as a ring delivers it, whole and cut off at every byte.
  */
+#include "protocol/live.h"
 #include "protocol_recorder.h"
 
 /* ---- Every opcode ---- */
@@ -495,6 +496,101 @@ static void test_ioctl_on_directory(void)
 	rig_stop();
 }
 
+/* ---- The live channel ---- */
+
+static void tell(struct fuse_protocol *protocol, struct fuse_session_stats *stats)
+{
+	CHECK(protocol == &rig.protocol);
+	strcpy(stats->transport, "fifteen letters");
+	stats->queues = 3;
+	stats->total.requests = 77;
+	stats->total.copy_reasons[FUSE_COPY_REASONS_ROOM - 1] = 78;
+}
+
+/* What would be answered. The caller frees it. */
+static struct rig_req *ask_live(uint64_t node, uint32_t uid, struct fuse_ioctl_in in)
+{
+	struct fuse_in_header header = rig_header(FUSE_IOCTL, sizeof(in));
+	struct rig_req *r;
+
+	header.nodeid = node;
+	header.uid = uid;
+	r = rig_joined(header, &in, sizeof(in), NULL, 0);
+	fuse_protocol_dispatch(&r->req);
+	return r;
+}
+
+static bool is_the_filesystems(uint64_t node, struct fuse_ioctl_in in)
+{
+	struct rig_req *r = ask_live(node, 0, in);
+	bool called = strncmp(call, "ioctl ", 6) == 0;
+
+	rig_free(r);
+	call[0] = '\0';
+	return called;
+}
+
+static void test_live(void)
+{
+	const struct fuse_ioctl_in in = {
+		.cmd = FUSE_LIVE_IOC_STATS,
+		.out_size = sizeof(struct fuse_live_stats),
+	};
+	struct fuse_protocol_hooks hooks;
+	struct fuse_ioctl_in other;
+	struct fuse_live_stats live;
+	struct rig_req *r;
+
+	CASE("the live channel");
+	rig_start(&all_ops);
+	hooks = *rig.protocol.hooks;
+	rig.protocol.hooks = &hooks;
+	rig.protocol.init_opcode = FUSE_INIT;
+	rig.protocol.owner = 1234;
+	CHECK(is_the_filesystems(FUSE_ROOT_ID, in)); /* nobody has anything to tell */
+	hooks.get_stats = tell;
+
+	r = ask_live(FUSE_ROOT_ID, 1234, in);
+	CHECK_INT(r->error, 0);
+	CHECK_INT(r->sent_size, sizeof(struct fuse_ioctl_out) + sizeof(live));
+	CHECK_INT(((struct fuse_ioctl_out *)r->sent)->result, 0);
+	memcpy(&live, r->sent + sizeof(struct fuse_ioctl_out), sizeof(live));
+	CHECK_INT(live.version, FUSE_LIVE_VERSION);
+	CHECK_INT(live.size, sizeof(live));
+	CHECK_INT(live.counters, 19 + FUSE_COPY_REASONS_ROOM);
+	CHECK_TEXT(live.transport, "fifteen letters");
+	CHECK_INT(live.queues, 3);
+	CHECK_INT(live.counter[0], 77);
+	CHECK_INT(live.counter[live.counters - 1], 78);
+	CHECK_INT(live.counter[live.counters], 0);
+	CHECK_TEXT(call, "");
+	rig_free(r);
+
+	CHECK_INT(error_of(ask_live(FUSE_ROOT_ID, 0, in)), 0);
+	CHECK_INT(error_of(ask_live(FUSE_ROOT_ID, 1000, in)), -EPERM);
+	other = in;
+	other.flags = FUSE_IOCTL_DIR;
+	CHECK_INT(error_of(ask_live(FUSE_ROOT_ID, 0, other)), 0);
+	rig.protocol.ops.ioctl = NULL;
+	CHECK_INT(error_of(ask_live(FUSE_ROOT_ID, 0, in)), 0);
+	rig.protocol.ops.ioctl = all_ops.ioctl;
+
+	CASE("what is not for the live channel");
+	CHECK(is_the_filesystems(FUSE_ROOT_ID + 1, in));
+	other = in;
+	other.cmd++;
+	CHECK(is_the_filesystems(FUSE_ROOT_ID, other));
+	other = in;
+	other.out_size--;
+	CHECK(is_the_filesystems(FUSE_ROOT_ID, other));
+	other = in;
+	other.flags = FUSE_IOCTL_UNRESTRICTED;
+	CHECK(is_the_filesystems(FUSE_ROOT_ID, other));
+	rig.protocol.init_opcode = CUSE_INIT;
+	CHECK(is_the_filesystems(FUSE_ROOT_ID, in));
+	rig_stop();
+}
+
 static void test_may_wait(void)
 {
 	CASE("which opcodes may wait");
@@ -682,6 +778,7 @@ int main(void)
 	test_short_setxattr();
 	test_contradictions();
 	test_ioctl_on_directory();
+	test_live();
 	test_may_wait();
 	test_giving_a_lock_back();
 	test_pipes();
