@@ -87,9 +87,11 @@ def test_files(package):
         "etc/fuse.conf": "644",
         "etc/init.d/fuse3": "755",
         "usr/bin/fusermount3": "4755",
+        "usr/bin/fusestat": "755",
         "usr/sbin/mount.fuse3": "755",
         "usr/lib/udev/rules.d/99-fuse3.rules": "644",
         "usr/share/man/man1/fusermount3.1": "644",
+        "usr/share/man/man1/fusestat.1": "644",
         "usr/share/man/man5/fuse3.5": "644",
         "usr/share/man/man8/mount.fuse3.8": "644",
         f"{lib}/libfuse3.a": "644",
@@ -137,7 +139,7 @@ def test_helpers_are_looked_for_where_they_are(package):
     "options, present, absent",
     [
         ([], ["{sbindir}/mount.fuse3", "{bindir}/fusermount3"], ["fuse.conf", "init.d"]),
-        (["-Dutils=false"], ["man5/fuse3.5"], ["fusermount3", "mount.fuse3", "udev", "fuse.conf"]),
+        (["-Dutils=false"], ["man5/fuse3.5"], ["fusermount3", "fusestat", "mount.fuse3", "udev", "fuse.conf"]),
         (["--prefix=/usr", "--sysconfdir=/etc"], ["/etc/fuse.conf"], ["init.d"]),
     ],
 )

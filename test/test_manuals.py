@@ -11,7 +11,7 @@ import pytest
 from fusetest.build import BUILD, SOURCE_ROOT
 from fusetest.child import run
 
-PAGES = ["fuse3.5", "fusermount3.1", "mount.fuse3.8"]
+PAGES = ["fuse3.5", "fusermount3.1", "fusestat.1", "mount.fuse3.8"]
 # The first one is in every Debian that has groff.
 CHECKS = {
     "groff": ["groff", "-man", "-Tutf8", "-Kutf8", "-ww", "-z"],
@@ -63,6 +63,7 @@ def options_of_help(program, *arguments):
     [
         ("fuse3.5", "example/hello_ll"),
         ("fusermount3.1", "util/fusermount3"),
+        ("fusestat.1", "util/fusestat"),
         ("mount.fuse3.8", "util/mount.fuse3"),
     ],
 )
