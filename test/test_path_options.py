@@ -372,6 +372,91 @@ def test_who_has_a_lock(work, transport):
         os.close(end)
 
 
+# Control, and places on a device
+
+
+ALL_BYTES = (1 << 14) - 1
+
+
+def _number(direction, number, size):
+    return direction << 30 | size << 16 | ord("P") << 8 | number
+
+
+NEGATE = _number(3, 1, ALL_BYTES)
+NOTHING = _number(2, 2, ALL_BYTES)
+SUM = _number(1, 3, ALL_BYTES)
+NUMBER = _number(0, 4, 0)
+REFUSE = _number(3, 5, 4)
+
+
+def _control(path):
+    """Data go in, out, both ways, or not at all; and the result may be any number."""
+    contents = bytes(i % 251 for i in range(ALL_BYTES))
+    file = os.open(path, os.O_RDONLY)
+    data = bytearray(contents)
+    assert fcntl.ioctl(file, NEGATE, data) == 0
+    assert bytes(data) == bytes(255 - byte for byte in contents)
+    # There was something else in the server's memory a moment ago.
+    assert fcntl.ioctl(file, NOTHING, data) == 0
+    assert bytes(data) == bytes(ALL_BYTES)
+    data[:] = contents
+    assert fcntl.ioctl(file, SUM, data) == sum(contents)
+    assert bytes(data) == contents
+    assert fcntl.ioctl(file, NUMBER, 123_456) == 123_456
+    expect(errno.ERANGE, fcntl.ioctl, file, REFUSE, bytearray(4))
+    expect(errno.ENOTTY, fcntl.ioctl, file, _number(0, 6, 0), 0)
+    os.close(file)
+
+
+def test_control(work, transport):
+    def body(path):
+        for name in ("file", "folder"):
+            report(path)
+            _control(path / name)
+            calls = report(path, "ioctl")
+            assert {c.path for c in calls} == {f"/{name}"}
+            is_folder = str(int(name == "folder"))
+            assert [c.more for c in calls] == [[str(i), is_folder] for i in range(1, 7)]
+
+    with pathops(work, transport) as mount:
+        call(body, mount.path)
+
+
+@pytest.fixture
+def device(work):
+    image = work / "image"
+    with image.open("wb") as file:
+        file.truncate(1 << 20)
+    path = run(["losetup", "--find", "--show", image]).stdout.strip()
+    yield path
+    run(["losetup", "--detach", path])
+
+
+@pytest.mark.transport("dev-multi", "io_uring")
+def test_places_on_a_device(work, transport, device):
+    FIBMAP = 1
+
+    def body(path):
+        report(path)
+        file = os.open(path / "file", os.O_RDONLY)
+        found = [
+            struct.unpack("i", fcntl.ioctl(file, FIBMAP, struct.pack("i", block)))[0]
+            for block in (0, 3, 7)
+        ]
+        os.close(file)
+        return found, report(path, "bmap")
+
+    options = ["blkdev", f"fsname={device}", "blksize=1024"]
+    with pathops(work, transport, *options) as mount:
+        found, calls = call(body, mount.path)
+        assert found == [0, 300, 700]
+        assert [(c.path, c.more[1]) for c in calls] == [("/file", block) for block in "037"]
+        # Newer kernels make it as large as a page, whatever is asked for.
+        (size,) = {c.more[0] for c in calls}
+        assert size in ("1024", str(os.sysconf("SC_PAGESIZE")))
+        assert f"blksize={size}" in mount.entry()["super_options"]
+
+
 # Remembering
 
 

@@ -6,6 +6,7 @@
  * last opened. /file takes anything. /sleep is read in ten seconds, or until the reader is
  * interrupted: by a signal (intr), or because fuse_interrupted() says so (/ask). /locks has
  * whatever locks anybody wants, and one of nobody's at byte 100. /made is there once it is made.
+ * Any of them, and /folder, takes the controls below, and has its block i at 100 * i on the device.
  *
  * --nullpath-ok, --hard-remove set what the names say.
  */
@@ -19,10 +20,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
 #define REPORT_ROOM 65536
+
+/* The largest that a number of ioctl() has room for; what they do is said where they do it. */
+struct all_bytes {
+	unsigned char byte[(1 << _IOC_SIZEBITS) - 1];
+};
+#define NEGATE	_IOWR('P', 1, struct all_bytes)
+#define NOTHING _IOR('P', 2, struct all_bytes)
+#define SUM	_IOW('P', 3, struct all_bytes)
+#define NUMBER	_IO('P', 4)
+#define REFUSE	_IOWR('P', 5, int)
 
 static struct {
 	int nullpath_ok;
@@ -260,6 +272,51 @@ static int op_lock(const char *path, struct fuse_file_info *fi, int cmd,
 	return 0;
 }
 
+static int negate(struct all_bytes *all)
+{
+	for (size_t i = 0; i < sizeof(*all); i++)
+		all->byte[i] = (unsigned char)~all->byte[i];
+	return 0;
+}
+
+static int sum(const struct all_bytes *all)
+{
+	int result = 0;
+
+	for (size_t i = 0; i < sizeof(*all); i++)
+		result += all->byte[i];
+	return result;
+}
+
+static int op_ioctl(const char *path, unsigned int cmd, void *arg,
+		    struct fuse_file_info *fi, unsigned int flags, void *data)
+{
+	if (_IOC_TYPE(cmd) != 'P')
+		return -ENOTTY; /* who opens a file may ask whether it is a terminal */
+	note("ioctl", path, "%u %d", _IOC_NR(cmd), !!(flags & FUSE_IOCTL_DIR));
+	switch (cmd) {
+	case NEGATE:
+		return negate(data);
+	case NOTHING: /* leaves what is to be passed out as it is */
+		return 0;
+	case SUM:
+		return sum(data);
+	case NUMBER: /* what it is given */
+		return data ? -EINVAL : (int)(uintptr_t)arg;
+	case REFUSE:
+		return -ERANGE;
+	default:
+		return -ENOTTY;
+	}
+}
+
+static int op_bmap(const char *path, size_t blocksize, uint64_t *idx)
+{
+	note("bmap", path, "%zu %llu", blocksize, (unsigned long long)*idx);
+	*idx *= 100;
+	return 0;
+}
+
 static int op_readdir(const char *path, void *buf, fuse_fill_dir_t filler, off_t off,
 		      struct fuse_file_info *fi, enum fuse_readdir_flags flags)
 {
@@ -296,6 +353,8 @@ static const struct fuse_operations operations = {
 	.chown = op_chown,
 	.lock = op_lock,
 	.readdir = op_readdir,
+	.ioctl = op_ioctl,
+	.bmap = op_bmap,
 };
 
 int main(int argc, char **argv)
