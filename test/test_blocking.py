@@ -319,6 +319,39 @@ def test_waiters_that_are_killed(work, transport, program):
             fd_taken.result(5)
 
 
+def ask_when_told(path, ready, told):
+    fd = os.open(path, os.O_RDWR)
+    os.write(ready, b"1")
+    os.read(told, 1)
+    fcntl.lockf(fd, fcntl.LOCK_EX, 10, 0)
+
+
+@pytest.mark.dialect("bufring")
+def test_killed_before_the_server_has_the_request(work, transport):
+    """A server that is stopped takes nothing out of its rings. Other kernels lose that."""
+    with Mount(work, transport) as mount:
+        path = mount.path / "lock"
+        call(path.write_bytes, b"x" * 100)
+        holder = Holder(path, "fcntl")
+        reader, ready = os.pipe()
+        told, tell = os.pipe()
+        waiter = Child(ask_when_told, path, ready, told)
+        assert os.read(reader, 1) == b"1"
+        before = how_many_wait(mount)
+        mount.signal(signal.SIGSTOP)
+        os.write(tell, b"1")
+        while how_many_wait(mount) == before:
+            time.sleep(0.01)
+        waiter.signal(signal.SIGKILL)
+        time.sleep(0.1 * BUILD.slowdown)
+        mount.signal(signal.SIGCONT)
+        with pytest.raises(AssertionError, match="died"):
+            waiter.result(5)
+        holder.release()
+        for end in (reader, ready, told, tell):
+            os.close(end)
+
+
 def assert_told_of_the_end(child):
     """It learns that the file system is not there any more."""
     with pytest.raises(OSError) as caught:

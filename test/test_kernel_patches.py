@@ -87,7 +87,7 @@ def test_spoilt_series(tree, tmp_path, was, is_now, complaint):
     """What the check says of such, or it would not be worth much."""
     series = tmp_path / "series"
     shutil.copytree(SERIES, series)
-    (patch,) = series.glob("0005-*")
+    (patch,) = series.glob("*-fuse-add-buffer-rings-*")
     text = patch.read_text()
     assert was in text
     patch.write_text(text.replace(was, is_now, 1))
