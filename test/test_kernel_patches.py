@@ -30,8 +30,9 @@ sys.path.remove(str(HERE / "vm"))
 
 UM = ["--kernel", "7.2+patches", "--cpus", "2", "--timeout", "3600"]
 DEBUG = [
-    *("--kernel", "7.2+patches", "--arch", "x86_64", "--debug"),
-    *("--cpus", "2", "--mem", "3072", "--timeout", "43200"),
+    *("--kernel", "7.2+patches", "--debug"),
+    *("--config", HERE / "vm" / "config" / "uniprocessor.config"),
+    *("--cpus", "1", "--mem", "3072", "--timeout", "14400"),
 ]
 
 
