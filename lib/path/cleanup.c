@@ -26,13 +26,8 @@ int fuse_clean_cache(struct fuse *fuse)
 
 void fuse_cleanup_init(struct fuse_cleanup *cleanup)
 {
-	pthread_condattr_t attributes;
-
 	pthread_mutex_init(&cleanup->lock, NULL);
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&cleanup->changed, &attributes);
-	pthread_condattr_destroy(&attributes);
+	fuse_clock_cond_init(&cleanup->changed);
 }
 
 void fuse_cleanup_destroy(struct fuse_cleanup *cleanup)

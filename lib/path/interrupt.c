@@ -43,13 +43,9 @@ static int install(struct fuse_interrupts *interrupts)
 int fuse_interrupts_start(struct fuse *f)
 {
 	struct fuse_interrupts *interrupts = &f->interrupts;
-	pthread_condattr_t attributes;
 
 	pthread_mutex_init(&interrupts->lock, NULL);
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&interrupts->changed, &attributes);
-	pthread_condattr_destroy(&attributes);
+	fuse_clock_cond_init(&interrupts->changed);
 	interrupts->signal = f->conf.intr_signal;
 	return f->conf.intr ? install(interrupts) : 0;
 }

@@ -14,14 +14,6 @@
 /* There has to be room for the address of a long one. */
 #define NAME_ROOM_LEAST sizeof(char *)
 
-int64_t fuse_clock(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 /* ---- Memory ---- */
 
 static struct fuse_node_memory *memory_of(const struct fuse_nodes *nodes,

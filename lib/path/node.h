@@ -21,6 +21,7 @@
 
 #include "path/index.h"
 #include "path/slab.h"
+#include "support/clock.h"
 
 struct fuse_node {
 	struct fuse_node *next[FUSE_INDEX_KINDS]; /* in the chains of the indexes */
@@ -134,8 +135,5 @@ int64_t fuse_nodes_clean(struct fuse_nodes *nodes, int64_t now);
 
 /* All that nodes and indexes take, in bytes. */
 size_t fuse_nodes_memory(const struct fuse_nodes *nodes);
-
-/* The monotonic clock, in nanoseconds. */
-int64_t fuse_clock(void);
 
 #endif

@@ -195,12 +195,7 @@ static void take_out(struct fuse_claims *claims)
 
 static void start_waiting(struct fuse_tree *tree, struct fuse_claims *claims)
 {
-	pthread_condattr_t attributes;
-
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&claims->settlement, &attributes);
-	pthread_condattr_destroy(&attributes);
+	fuse_clock_cond_init(&claims->settlement);
 	claims->since = fuse_clock();
 	claims->next = NULL;
 	claims->link = tree->waiting_end;

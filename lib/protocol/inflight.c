@@ -10,24 +10,16 @@
  * runs the function.
  */
 #include <errno.h>
-#include <time.h>
 
 #include "protocol/protocol.h"
+#include "support/clock.h"
 
-#define EARLY_LIFETIME_MS 1000
+#define EARLY_LIFETIME_NS 1000000000
 
 /* The kernel counts uniques in steps of two; the low bit marks an interrupt's own. */
 static struct fuse_inflight_shard *shard_of(struct fuse_inflight *table, uint64_t unique)
 {
 	return &table->shard[(unique >> 1) % FUSE_INFLIGHT_SHARDS];
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 int fuse_inflight_init(struct fuse_inflight *table)
@@ -60,7 +52,7 @@ static void forget_early(struct fuse_inflight_shard *shard, unsigned slot)
 /* What is too old counts as forgotten, and is dropped on the way. */
 static bool take_early(struct fuse_inflight_shard *shard, uint64_t unique)
 {
-	int64_t now = now_ms();
+	int64_t now = fuse_clock();
 	bool found = false;
 
 	for (unsigned i = shard->early_count; i-- > 0;) {
@@ -88,7 +80,7 @@ static void remember_early(struct fuse_inflight_shard *shard, uint64_t unique)
 		forget_early(shard, oldest);
 	}
 	shard->early[shard->early_count].unique = unique;
-	shard->early[shard->early_count].expires = now_ms() + EARLY_LIFETIME_MS;
+	shard->early[shard->early_count].expires = fuse_clock() + EARLY_LIFETIME_NS;
 	shard->early_count++;
 }
 

@@ -2,11 +2,11 @@
 /*
  * Answering the live channel, before any ioctl handler of the filesystem's sees it.
  */
-#include <time.h>
 #include <unistd.h>
 
 #include "protocol/live.h"
 #include "protocol/opcode.h"
+#include "support/clock.h"
 
 #define COUNTERS (sizeof(struct fuse_transport_stats) / sizeof(uint64_t))
 
@@ -21,14 +21,6 @@ static bool is_for_us(const struct fuse_req *req, const struct fuse_ioctl_in *in
 	       req->protocol->init_opcode == FUSE_INIT && req->protocol->hooks->get_stats;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 static void fill_in(struct fuse_live_stats *live, struct fuse_protocol *protocol)
 {
 	struct fuse_session_stats stats = { 0 };
@@ -41,7 +33,7 @@ static void fill_in(struct fuse_live_stats *live, struct fuse_protocol *protocol
 	*live = (struct fuse_live_stats){
 		.version = FUSE_LIVE_VERSION,
 		.size = sizeof(*live),
-		.time_ns = now_ns(),
+		.time_ns = (uint64_t)fuse_clock(),
 		.counters = COUNTERS,
 		.queues = stats.queues,
 		.zero_copy = stats.zero_copy,

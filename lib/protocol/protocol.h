@@ -22,7 +22,7 @@ struct fuse_inflight_shard {
 	struct fuse_req *first;
 	struct {
 		uint64_t unique;
-		int64_t expires; /* CLOCK_MONOTONIC, milliseconds */
+		int64_t expires; /* of fuse_clock() */
 	} early[FUSE_INFLIGHT_EARLY];
 	unsigned early_count; /* slots in use; 0 makes the look-up free */
 	bool closed;	      /* requests are interrupted as they come */
@@ -70,7 +70,8 @@ struct fuse_protocol {
 	void *userdata;
 	const struct fuse_protocol_hooks *hooks;
 	bool debug; /* log every request and reply */
-	uint32_t init_opcode; /* what the other side begins with: FUSE_INIT or CUSE_INIT */
+	/* What the other side begins with: FUSE_INIT or CUSE_INIT. */
+	uint32_t init_opcode;
 
 	/* Who may use the mount when allow_root was asked for. */
 	bool only_owner_and_root;

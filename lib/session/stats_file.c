@@ -19,6 +19,7 @@
 #include "fuse_config.h"
 #include "session/session.h"
 #include "session/stats_json.h"
+#include "support/clock.h"
 
 #define INTERVAL_S 1
 
@@ -233,7 +234,6 @@ static int try_directory(struct fuse_stats_file *file)
 int fuse_stats_open(struct fuse_session *se, const char *path)
 {
 	struct fuse_stats_file *file = calloc(1, sizeof(*file));
-	pthread_condattr_t attributes;
 	int error = -ENOMEM;
 
 	if (file) {
@@ -251,10 +251,7 @@ int fuse_stats_open(struct fuse_session *se, const char *path)
 		return -1;
 	}
 	pthread_mutex_init(&file->lock, NULL);
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&file->wish, &attributes);
-	pthread_condattr_destroy(&attributes);
+	fuse_clock_cond_init(&file->wish);
 	se->stats = file;
 	return 0;
 }

@@ -17,6 +17,7 @@
 
 #include "fuse_config.h"
 #include "session/session.h"
+#include "support/clock.h"
 
 #define STACK_VARIABLE "FUSE_THREAD_STACK" /* in the environment; bytes */
 
@@ -282,13 +283,8 @@ static void stop_workers(struct pool *pool)
 
 static void init_pool(struct pool *pool)
 {
-	pthread_condattr_t attributes;
-
 	pthread_mutex_init(&pool->lock, NULL);
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&pool->someone_left, &attributes);
-	pthread_condattr_destroy(&attributes);
+	fuse_clock_cond_init(&pool->someone_left);
 }
 
 static void run_pool(struct pool *pool)

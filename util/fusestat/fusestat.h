@@ -16,6 +16,7 @@
 
 #include "fuse_lowlevel.h"
 #include "protocol/live.h"
+#include "support/clock.h"
 
 #define PROGRAM	   "fusestat"
 #define ANSWER_S   5 /* how long a server may take */
@@ -93,9 +94,8 @@ enum wait_result {
 	WAIT_REDRAW,
 	WAIT_END, /* a signal, or the key q */
 };
-/* fd may be -1; until is of now_ns(). */
-enum wait_result wait_until(int fd, uint64_t until);
-uint64_t now_ns(void);
+/* fd may be -1; until is of fuse_clock(). */
+enum wait_result wait_until(int fd, int64_t until);
 
 __attribute__((format(printf, 1, 2))) void say(const char *format, ...);
 

@@ -116,7 +116,7 @@ static int parse(struct request *request, int argc, char **argv)
 /* ---- Samples, one after the other ---- */
 
 /* False: somebody wants to end. */
-static bool pause_until(uint64_t until, const struct sample *before,
+static bool pause_until(int64_t until, const struct sample *before,
 			const struct sample *now, bool screen)
 {
 	for (;;) {
@@ -144,9 +144,9 @@ static void show(const struct sample *before, const struct sample *now, bool scr
 /* A screen tells something at once, a line only when there is a second sample. */
 static enum take_result watch(const struct request *request, bool screen)
 {
-	const uint64_t interval = (uint64_t)(request->interval * 1e9);
+	const int64_t interval = (int64_t)(request->interval * 1e9);
 	struct sample samples[2], *now = &samples[0], *before = NULL;
-	uint64_t next = now_ns();
+	int64_t next = fuse_clock();
 	unsigned shown = 0;
 
 	for (unsigned i = 0;; i++) {
@@ -166,8 +166,8 @@ static enum take_result watch(const struct request *request, bool screen)
 		if (request->count != COUNT_EVER && shown >= request->count)
 			return TAKE_DONE;
 		next += interval;
-		if (next < now_ns())
-			next = now_ns() + interval;
+		if (next < fuse_clock())
+			next = fuse_clock() + interval;
 		if (!pause_until(next, before, now, screen))
 			return TAKE_ENDED;
 	}

@@ -102,7 +102,7 @@ static void take_over(const struct answer *answer, struct sample *sample)
 
 static enum wait_result await(int fd)
 {
-	uint64_t until = now_ns() + ANSWER_S * UINT64_C(1000000000);
+	int64_t until = fuse_clock() + ANSWER_S * INT64_C(1000000000);
 	enum wait_result result;
 
 	do {

@@ -39,14 +39,6 @@ void wait_prepare(void)
 		sigdelset(&unblocked, signals[i]);
 }
 
-uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 /* The shell gets a terminal as it was, and we ours when we go on. */
 static void stop(void)
 {
@@ -68,10 +60,10 @@ static bool wants_to_end(void)
 }
 
 /* 0: the time is over */
-static int poll_until(struct pollfd fds[2], uint64_t until)
+static int poll_until(struct pollfd fds[2], int64_t until)
 {
-	uint64_t now = now_ns();
-	uint64_t left = until > now ? until - now : 0;
+	int64_t now = fuse_clock();
+	int64_t left = until > now ? until - now : 0;
 	const struct timespec timeout = {
 		.tv_sec = (time_t)(left / 1000000000),
 		.tv_nsec = (long)(left % 1000000000),
@@ -80,7 +72,7 @@ static int poll_until(struct pollfd fds[2], uint64_t until)
 	return ppoll(fds, 2, &timeout, &unblocked);
 }
 
-enum wait_result wait_until(int fd, uint64_t until)
+enum wait_result wait_until(int fd, int64_t until)
 {
 	struct pollfd fds[2] = {
 		{ .fd = terminal_is_fit() && isatty(STDIN_FILENO) ? STDIN_FILENO : -1,

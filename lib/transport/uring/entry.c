@@ -161,7 +161,7 @@ void fuse_uring_entry_dispatch(struct fuse_uring_entry *entry)
 	struct fuse_uring_workers *workers = &queue->uring->workers;
 	bool waits = handler->may_wait(&entry->req);
 	uint32_t opcode = entry->opcode;
-	uint64_t start = queue->now;
+	int64_t start = queue->now;
 
 	if ((waits || fuse_uring_is_slow(workers, opcode)) && workers->max > 0 &&
 	    fuse_uring_hand_over(entry, waits)) {
@@ -170,7 +170,7 @@ void fuse_uring_entry_dispatch(struct fuse_uring_entry *entry)
 	}
 	/* May come back to fuse_uring_finish() and make an sqe, before it returns. */
 	handler->dispatch(&entry->req);
-	queue->now = fuse_uring_now();
+	queue->now = fuse_clock();
 	if (!waits)
 		fuse_uring_measured(workers, opcode, queue->now - start);
 }

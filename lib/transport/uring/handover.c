@@ -171,7 +171,7 @@ bool fuse_uring_is_slow(const struct fuse_uring_workers *workers, uint32_t opcod
 		       SLOW_NS;
 }
 
-void fuse_uring_measured(struct fuse_uring_workers *workers, uint32_t opcode, uint64_t ns)
+void fuse_uring_measured(struct fuse_uring_workers *workers, uint32_t opcode, int64_t ns)
 {
 	unsigned place = place_of(opcode);
 	uint32_t sample = ns < SAMPLE_MAX_NS ? (uint32_t)ns : SAMPLE_MAX_NS;
@@ -239,7 +239,7 @@ static void run_job(struct fuse_uring_workers *workers, struct fuse_uring_entry 
 {
 	const struct fuse_transport_handler *handler = &entry->queue->uring->handler;
 	uint32_t opcode = entry->opcode;
-	uint64_t start = fuse_uring_now();
+	int64_t start = fuse_clock();
 
 	if (entry->copy_wanted) {
 		fuse_uring_move_copy(entry);
@@ -247,7 +247,7 @@ static void run_job(struct fuse_uring_workers *workers, struct fuse_uring_entry 
 	}
 	handler->dispatch(&entry->req);
 	if (!waits)
-		fuse_uring_measured(workers, opcode, fuse_uring_now() - start);
+		fuse_uring_measured(workers, opcode, fuse_clock() - start);
 }
 
 /* Returns false if nothing came for so long that the worker had better end. */
@@ -374,15 +374,10 @@ bool fuse_uring_hand_over(struct fuse_uring_entry *entry, bool waits)
 
 void fuse_uring_workers_init(struct fuse_uring_workers *workers, unsigned max)
 {
-	pthread_condattr_t attributes;
-
 	workers->max = max;
 	pthread_mutex_init(&workers->lock, NULL);
 	pthread_cond_init(&workers->ended, NULL);
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&workers->work, &attributes);
-	pthread_condattr_destroy(&attributes);
+	fuse_clock_cond_init(&workers->work);
 }
 
 void fuse_uring_workers_stop(struct fuse_uring_workers *workers)

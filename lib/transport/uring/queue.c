@@ -419,7 +419,7 @@ static bool complete_postponed(struct fuse_uring_queue *queue)
 	bool any = queue->postponed_count;
 
 	if (any)
-		queue->now = fuse_uring_now();
+		queue->now = fuse_clock();
 	while (queue->postponed_count) {
 		struct io_uring_cqe taken = queue->postponed[0];
 
@@ -439,11 +439,11 @@ static bool reap(struct fuse_uring_queue *queue)
 {
 	bool any = complete_postponed(queue);
 	unsigned ready = io_uring_cq_ready(&queue->ring);
-	uint64_t submitted;
+	int64_t submitted;
 
 	if (!ready)
 		return any;
-	submitted = queue->now = fuse_uring_now();
+	submitted = queue->now = fuse_clock();
 	while (ready--) {
 		/* A chain's pieces come back in their order, whoever took them off. */
 		complete_postponed(queue);
@@ -451,7 +451,7 @@ static bool reap(struct fuse_uring_queue *queue)
 		if (ready && queue->now - submitted > BATCH_NS &&
 		    io_uring_sq_ready(&queue->ring)) {
 			enter(queue, ENTER_LOOK, 0);
-			submitted = queue->now = fuse_uring_now();
+			submitted = queue->now = fuse_clock();
 		}
 	}
 	return true;
@@ -491,8 +491,8 @@ static bool is_over(struct fuse_uring_queue *queue)
 
 static void run(struct fuse_uring_queue *queue)
 {
-	const uint64_t poll_ns = queue->uring->poll_ns;
-	uint64_t deadline = 0; /* of the polling that is under way, or 0 */
+	const int64_t poll_ns = queue->uring->poll_ns;
+	int64_t deadline = 0; /* of the polling that is under way, or 0 */
 
 	while (!is_over(queue)) {
 		bool active = fuse_uring_collect(queue);
@@ -509,8 +509,8 @@ static void run(struct fuse_uring_queue *queue)
 		} else if (!poll_ns) {
 			sleep_until_event(queue);
 		} else if (!deadline) {
-			deadline = fuse_uring_now() + poll_ns;
-		} else if (fuse_uring_now() < deadline) {
+			deadline = fuse_clock() + poll_ns;
+		} else if (fuse_clock() < deadline) {
 			sched_yield();
 		} else {
 			fuse_uring_count_own(&queue->counters.polls_missed);

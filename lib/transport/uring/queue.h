@@ -18,6 +18,7 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include "support/clock.h"
 #include "transport/uring/uring.h"
 
 struct fuse_uring_dialect;
@@ -244,8 +245,7 @@ void fuse_uring_workers_destroy(struct fuse_uring_workers *workers);
 
 /* True if requests of this opcode should not run in an owner. */
 bool fuse_uring_is_slow(const struct fuse_uring_workers *workers, uint32_t opcode);
-void fuse_uring_measured(struct fuse_uring_workers *workers, uint32_t opcode,
-			 uint64_t ns);
+void fuse_uring_measured(struct fuse_uring_workers *workers, uint32_t opcode, int64_t ns);
 /* Gives the entry's request to a worker; false if the owner should run it itself. */
 bool fuse_uring_hand_over(struct fuse_uring_entry *entry, bool waits);
 
@@ -299,7 +299,7 @@ struct fuse_uring_queue {
 	unsigned with_kernel; /* entries that are registered or committed */
 	unsigned held;
 	bool spare_used; /* since spare payload memory was given back last */
-	uint64_t now;	 /* when the latest handler returned, ns */
+	int64_t now;	 /* when the latest handler returned, ns */
 
 	/* Everybody's. */
 	_Alignas(64) _Atomic(struct fuse_uring_entry *) finished;
@@ -337,14 +337,6 @@ int fuse_uring_await(struct fuse_uring_queue *queue, uint64_t user_data);
 int fuse_uring_ring_init(struct io_uring *ring, unsigned entries, unsigned completions);
 void fuse_uring_keep_from_children(struct io_uring *ring);
 
-static inline uint64_t fuse_uring_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 /* For counters with one writer; others read them. */
 static inline void fuse_uring_count_own(_Atomic uint64_t *counter)
 {
@@ -366,7 +358,7 @@ struct fuse_uring {
 	unsigned kept_buffers; /* ...of which so many keep their memory when it is idle */
 	bool unlinked;
 	bool strict;
-	uint64_t poll_ns;
+	int64_t poll_ns;
 	size_t payload_max;
 	bool debug;
 	unsigned queue_count;

@@ -143,7 +143,7 @@ static int fill_in(struct fuse_uring *uring, const struct fuse_uring_config *con
 	settle_buffers(uring, config);
 	uring->unlinked = config->unlinked;
 	uring->strict = config->strict;
-	uring->poll_ns = (uint64_t)config->poll_us * 1000;
+	uring->poll_ns = (int64_t)config->poll_us * 1000;
 	uring->payload_max = config->payload_max;
 	uring->debug = config->debug;
 	choose_signals(&uring->signals);
