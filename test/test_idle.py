@@ -25,19 +25,18 @@ def test_no_processor_time(work, transport):
         assert (rings >= possible_cpus()) == mount.transport.is_uring
         run(["cp", "-r", "/usr/include/linux", mount.path])
         run(["rm", "-r", mount.path / "linux"])
-        before = settled(mount)
-        time.sleep(10)
-        assert mount.cpu_ticks() - before == 0
+        spent = [ticks_in(mount, 10)]
+        # What is dirty gets written, what is deleted forgotten, and the last idle threads end,
+        # each at its time: a mount that comes to rest does so within a minute.
+        while spent[-1] and len(spent) < 7:
+            spent.append(ticks_in(mount, 10))
+        assert spent[-1] == 0, f"ticks in each 10 s: {spent}"
 
 
-def settled(mount):
-    """Waits until what was dirty is written, and what was deleted is forgotten."""
-    for _ in range(20):
-        before = mount.cpu_ticks()
-        time.sleep(2)
-        if mount.cpu_ticks() == before:
-            return before
-    raise AssertionError("the server does not come to rest")
+def ticks_in(mount, seconds):
+    before = mount.cpu_ticks()
+    time.sleep(seconds)
+    return mount.cpu_ticks() - before
 
 
 def test_resident_memory(work):
