@@ -8,7 +8,6 @@ and converts names besides; here from UTF-8 to UTF-8. fuse-overlayfs keeps from 
 options that it does not know itself, and so there is no asking it for io_uring.
 """
 
-import hashlib
 import json
 import os
 import random
@@ -19,11 +18,11 @@ from pathlib import Path
 
 import pytest
 
-from fusetest.build import BUILD, SOURCE_ROOT
+from fusetest.build import BUILD
 from fusetest.child import run
+from fusetest.debian import SUITE, fetched
 from fusetest.mount import TRANSPORTS, unescape
 
-SUITE = "trixie"
 PACKAGES = """erofs-utils erofsfuse fuse-convmvfs fuse-overlayfs fuse2fs fuse3 openssh-client
     openssh-server squashfs-tools squashfuse sshfs""".split()
 FILES = 10_000
@@ -37,22 +36,10 @@ pytestmark = [
 path_based = pytest.mark.path_based
 
 
-def cache():
-    """Where test/vm keeps its things, too: outside the checkout."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(os.environ.get("FUSE_VM_CACHE") or f"{base}/fuse-vm")
-
-
 @pytest.fixture(scope="module")
 def debian():
-    """A folder with that Debian in it, made once for this list of packages."""
-    digest = hashlib.sha256(" ".join(PACKAGES).encode()).hexdigest()[:12]
-    folder = cache() / "debian" / f"{SUITE}-{digest}"
-    if not folder.is_dir() and os.environ.get("FUSE_VM_BUILD") == "0":
-        pytest.skip(f"there is no {folder}, and FUSE_VM_BUILD=0 says not to make it")
-    fetch = SOURCE_ROOT / "test" / "binaries" / "fetch"
-    run([fetch, SUITE, folder, *PACKAGES], timeout=3600)
-    return folder
+    """A folder with that Debian in it."""
+    return fetched("binaries", SUITE, PACKAGES, timeout=3600)
 
 
 def make_tree(folder):

@@ -8,12 +8,12 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from fusetest import guest
+from fusetest.rig import cache, sources
 
 if guest.inside():
     pytest.skip("this is a guest of the rig", allow_module_level=True)
@@ -21,12 +21,6 @@ if guest.inside():
 HERE = Path(__file__).resolve().parent
 SERIES = HERE.parent / "kernel-patches" / "linux-7.2"
 TESTS = HERE.parent / "kernel-patches" / "test"
-
-sys.path.insert(0, str(HERE / "vm"))
-import cache  # noqa: E402
-import sources  # noqa: E402
-
-sys.path.remove(str(HERE / "vm"))
 
 UM = ["--kernel", "7.2+patches", "--cpus", "2", "--timeout", "3600"]
 DEBUG = [

@@ -23,12 +23,11 @@ from pathlib import Path
 
 import pytest
 
-from fusetest.build import BUILD, SOURCE_ROOT
+from fusetest.build import BUILD
 from fusetest.child import call, run
+from fusetest.debian import SUITE, fetched
 from fusetest.mount import Mount
-from test_binaries import cache
 
-SUITE = "trixie"
 PACKAGES = ["e2fsprogs", "erofs-utils", "fuse-exfat", "xmount"]
 BUILD_TIME = 1500  # seconds; a build may share the machine with others
 MEGABYTE = 1 << 20
@@ -43,14 +42,8 @@ path_based = pytest.mark.path_based
 
 @pytest.fixture(scope="module")
 def sources():
-    """A folder with the packages in it, fetched once for this list of them."""
-    digest = hashlib.sha256(" ".join(PACKAGES).encode()).hexdigest()[:12]
-    folder = cache() / "debian" / f"{SUITE}-sources-{digest}"
-    if not folder.is_dir() and os.environ.get("FUSE_VM_BUILD") == "0":
-        pytest.skip(f"there is no {folder}, and FUSE_VM_BUILD=0 says not to make it")
-    fetch = SOURCE_ROOT / "test" / "sources" / "fetch"
-    run([fetch, SUITE, folder, *PACKAGES], timeout=1800)
-    return folder
+    """A folder with the packages in it."""
+    return fetched("sources", f"{SUITE}-sources", PACKAGES, timeout=1800)
 
 
 class Installed:

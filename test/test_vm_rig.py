@@ -6,12 +6,13 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
+
+from fusetest.rig import console
 
 if os.uname().release.endswith("-vm"):
     pytest.skip("this is a guest of the rig", allow_module_level=True)
@@ -19,11 +20,6 @@ if os.uname().release.endswith("-vm"):
 TOP = Path(__file__).resolve().parent.parent
 RIG = TOP / "test" / "vm"
 RUN = RIG / "run"
-
-sys.path.insert(0, str(RIG))
-from console import Log  # noqa: E402
-
-sys.path.remove(str(RIG))
 
 
 def run(*arguments, program=RUN, **options):
@@ -372,17 +368,17 @@ NO_REPORTS = (
 @pytest.mark.parametrize("prefix", ("", "[   12.345678] ", "[   12.345678] [T123] "))
 def test_report_is_told_from_messages(prefix):
     for line in REPORTS:
-        log = Log()
+        log = console.Log()
         log.feed(f"{prefix}before\n{prefix}{line}\r\n{prefix}after\n".encode())
         assert log.reports() == [f"{prefix}before", f"{prefix}{line}", f"{prefix}after"], line
     for line in NO_REPORTS:
-        log = Log()
+        log = console.Log()
         log.feed(f"{prefix}{line}\n".encode())
         assert log.reports() == [], line
 
 
 def test_report_in_pieces_and_without_newline():
-    log = Log()
+    log = console.Log()
     for byte in b"[    1.0] first\n[    1.0] BUG: last":
         log.feed(bytes([byte]))
     assert log.reports() == []
@@ -391,7 +387,7 @@ def test_report_in_pieces_and_without_newline():
 
 
 def test_no_line_of_reports_is_printed_twice():
-    log = Log()
+    log = console.Log()
     log.feed(b"".join(b"WARNING: %d\n" % number for number in range(300)))
     assert log.reports() == [f"WARNING: {number}" for number in range(300)]
 
