@@ -270,10 +270,14 @@ class Place:
 
 
 class Pool:
-    """The mounts of a module: one per transport, made anew when a test broke it."""
+    """
+    The mounts of a module: one per transport, made anew when a test broke it. new_mount(work,
+    transport) returns one that is still to be started.
+    """
 
-    def __init__(self, work):
-        self.work, self.mounts, self.count, self.problems = work, {}, 0, []
+    def __init__(self, work, new_mount):
+        self.work, self.new_mount = work, new_mount
+        self.mounts, self.count, self.problems = {}, 0, []
 
     def get(self, transport):
         mount = self.mounts.get(transport)
@@ -281,7 +285,7 @@ class Pool:
             self.bury(mount)
             mount = None
         if mount is None:
-            mount = Mount(self.work, transport)
+            mount = self.new_mount(self.work, transport)
             mount.start()
             self.mounts[transport] = mount
         return mount
@@ -311,10 +315,16 @@ class Pool:
 
 
 @pytest.fixture(scope="module")
-def pool(session_work):
+def new_mount():
+    """What the pool mounts; a module may have a fixture of its own instead."""
+    return Mount
+
+
+@pytest.fixture(scope="module")
+def pool(session_work, new_mount):
     path = Path(tempfile.mkdtemp(prefix="pool-", dir=session_work))
     path.chmod(0o755)
-    pool = Pool(path)
+    pool = Pool(path, new_mount)
     try:
         yield pool
         pool.close()
@@ -326,7 +336,7 @@ def pool(session_work):
 
 @pytest.fixture
 def place(pool, transport):
-    """A fresh folder in passthrough_hp's mount over each transport."""
+    """A fresh folder in the pool's mount over each transport."""
     return pool.place(transport)
 
 
