@@ -293,8 +293,9 @@ struct fuse_loop_config_v1 {
  * An addition of this library: write_buf() copes with data that are in no memory, since they
  * are still the client's. It does if it hands its buffer vector to fuse_buf_copy() or the request to
  * fuse_reply_write_fd(), and gets at the bytes by fuse_req_get_payload() if at all; not if it
- * looks at buf[].mem or buf[].fd itself. Without this flag, and for write(), the library
- * fetches the data of a zero-copied request before it calls the handler.
+ * looks at buf[].mem or buf[].fd itself. Without this flag the library watches what the
+ * handler does with the first write, whose data it fetches, and goes by that; write() gets
+ * memory always.
  *
  * Offered when zero-copy was asked for and may come about. Off unless set.
  */

@@ -1239,6 +1239,35 @@ int fuse_reply_write_fdv(fuse_req_t req, const struct fuse_fd_range *ranges,
 			 size_t count);
 
 /**
+ * Get the data of a read() or a write() as a buffer for fuse_buf_copy(), to move them by and by,
+ * to and from several places, or to pass them on through a socket. With zero-copy the buffer
+ * stands for the client's pages, and what is copied between it and a descriptor is never
+ * in this process; without, it is memory of the request's (or, for a write over /dev/fuse,
+ * the pipe that write_buf() was given). A copy may wait as long as its descriptor does, and
+ * comes out short, or fails, as it would with memory.
+ *
+ * A read is answered by fuse_reply_read_filled(), a write by fuse_reply_write(). Any thread may
+ * copy, one at a time.
+ *
+ * @param req a read() or a write() that has not been answered
+ * @param data filled in: the data from their beginning on. It is of use until the request is
+ *        answered. A write's are to be read from, a read's to be written to. A part of them is
+ *        a vector with an offset, or, with FUSE_BUF_FD_SEEK, a buffer with a later pos.
+ * @return 0, or a negative errno value: -EINVAL if the request is neither, -ENOMEM
+ */
+int fuse_req_get_data(fuse_req_t req, struct fuse_buf *data);
+
+/**
+ * Answer a read() whose data have been copied to where fuse_req_get_data() said.
+ *
+ * @param size bytes, from the beginning of the data on; fewer than asked for are a short read
+ * @return 0, or a negative errno value if no reply could be sent; -EINVAL if the request is no
+ *         read, has been answered, or so many bytes have not been copied. The request is
+ *         gone in any case.
+ */
+int fuse_reply_read_filled(fuse_req_t req, size_t size);
+
+/**
  * Why the data of a read or a write did not move by zero-copy. Each request that had data and
  * was not zero-copied is counted under one of these, the first that applies.
  */
@@ -1264,7 +1293,7 @@ enum fuse_copy_reason {
 	/** fuse_reply_data() could not duplicate the descriptor: there were none left. */
 	FUSE_COPIED_NO_DESCRIPTOR,
 
-	/** A write handler takes data in memory only: no write_buf, or no FUSE_CAP_ZERO_COPY_WRITE. */
+	/** A write handler takes data in memory only, or has not shown yet that it does not. */
 	FUSE_COPIED_FOR_HANDLER,
 
 	/** A handler that copes with data elsewhere wanted a write's in memory. */

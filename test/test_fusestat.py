@@ -481,10 +481,10 @@ def use(path):
 REASONS = {
     "fd": (None, None),
     "striped": (None, None),
-    "data": (None, "looked_at"),
+    "data": (None, None),
     "vector": ("several_buffers", "looked_at"),
     "memory": ("memory", "looked_at"),
-    "pieces": ("memory", "looked_at"),
+    "pieces": ("memory", None),
     "payload": ("memory", "looked_at"),
     "retry": ("retry", None),
     "crowded": ("no_descriptor", None),

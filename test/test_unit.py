@@ -30,6 +30,13 @@ def test_program(name, work):
     run(command, timeout=60 * BUILD.slowdown, cwd=work, env=environment)
 
 
+@pytest.mark.long
+@pytest.mark.limit(1200)
+def test_many_copies_of_buffers(work):
+    """Five times as many random vectors as otherwise."""
+    run([BUILD.program("test/unit/test_buf"), "100000"], timeout=200 * BUILD.slowdown, cwd=work)
+
+
 def test_all_were_built():
     sources = {path.stem for path in Path(SOURCE_ROOT, "test", "unit").glob("test_*.c")}
     assert sources and sources <= set(programs())

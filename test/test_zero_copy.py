@@ -274,15 +274,19 @@ def write_and_read(path, direct_io):
 WAYS = {
     "fd": (False, False),
     "declined": (False, False),
-    "data": (False, True),
-    "closed": (False, True),
+    "data": (False, False),
+    "closed": (False, False),
     "vector": (True, True),
     "memory": (True, True),
-    "pieces": (True, True),
+    "pieces": (True, False),
     "payload": (True, True),
     "striped": (False, False),
-    "thread": (False, None),  # by turns
+    "thread": (False, False),
+    "shuffled": (None, None),  # a part of each
 }
+
+# What moves in pieces, or at the bidding of fuse_buf_copy(), and is committed afterwards.
+UNLINKED = {"pieces", "striped", "data", "closed", "thread", "shuffled"}
 
 
 def in_folder(mount, name):
@@ -317,16 +321,16 @@ def test_ways(work, transport, name, direct_io):
     if not mount.transport.may_decline:
         copied -= 1  # the report, which would have been declined
     if writes_copied is None:
-        assert 0 < copied < seen["writes"], stats
-    elif reads_copied and writes_copied:
-        # Of "vector" the last piece of a file may be answered by another way.
-        assert seen["writes"] < copied <= seen["reads"] + seen["writes"], stats
+        assert seen["writes"] / 2 < copied <= seen["reads"] + seen["writes"], stats
     else:
-        assert copied == (seen["writes"] if writes_copied else 0), stats
-    if name == "striped":
-        assert 0 < stats["unlinked"], stats
-    else:
-        assert stats["unlinked"] == 0, stats
+        # Not each: the end of a file has no bytes, and "vector" answers near it in another way.
+        least = bool(reads_copied) + writes_copied * seen["writes"]
+        most = reads_copied * seen["reads"] + writes_copied * seen["writes"]
+        assert least <= copied <= most, stats
+    assert (stats["unlinked"] > 0) == (name in UNLINKED), stats
+    data, _ = mount.zero_copied()
+    if not reads_copied and not writes_copied and reads_copied is not None:
+        assert data >= 0.99, stats
 
 
 @pytest.mark.parametrize("option, name", [("old_write", "fd"), ("no_capability", "memory")])
@@ -339,6 +343,74 @@ def test_filesystems_that_know_nothing(work, transport, option, name):
     if mount.transport.is_zero_copy:
         assert seen["zero_copied_writes"] == seen["writes"], seen
         assert mount.stats()["copied"] >= seen["writes"], mount.stats()
+
+
+@ZERO_COPIES
+def test_old_handler_that_copies(work, transport):
+    """A write_buf() that has not said a word, but is seen to copy, gets its clients' pages."""
+    with serve(work, transport, "no_capability") as mount:
+        content = call(write_and_read, mount.path / "data", False)
+        pattern.assert_same(in_folder(mount, "data"), content, "in the folder")
+        seen = call(report, mount)
+    stats = mount.stats()
+    assert seen["zero_copied_writes"] == seen["writes"] > 3, seen
+    # The first one was its trial; and the report, where files are not asked for.
+    assert stats["copied"] == 1 + (not mount.transport.may_decline), stats
+    assert stats["copy_reasons"]["handler"] == 1, stats
+    assert stats["unlinked"] == seen["writes"] - 1, stats
+
+
+@ZERO_COPIES
+def test_old_handler_that_looks(work, transport):
+    """One that reads the descriptor itself finds the data there, and afterwards in memory."""
+    with serve(work, transport, "no_capability") as mount:
+        content = call(write_and_read, mount.path / "looking", False)
+        pattern.assert_same(in_folder(mount, "looking"), content, "in the folder")
+        seen = call(report, mount)
+    stats = mount.stats()
+    assert seen["zero_copied_writes"] == seen["writes"] > 3, seen
+    assert stats["copy_reasons"]["handler"] == seen["writes"], stats
+    assert stats["unlinked"] == 0, stats
+
+
+@ZERO_COPIES
+def test_handler_that_changes_its_mind(work, transport):
+    """
+    One that copied first, and reads the descriptor later, gets an error and no wrong bytes; and
+    memory from then on.
+    """
+    with serve(work, transport, "no_capability", "direct_io") as mount:
+
+        def body():
+            (mount.path / "data").write_bytes(b"copied")
+            fd = os.open(mount.path / "looking", os.O_WRONLY)
+            with pytest.raises(OSError) as caught:
+                os.pwrite(fd, b"lost", 0)
+            assert caught.value.errno == errno.EBADF
+            assert os.pwrite(fd, b"looked at", 0) == 9
+            os.close(fd)
+            (mount.path / "data").write_bytes(b"copied again")
+
+        call(body)
+        assert (mount.folder / "looking").read_bytes() == b"looked at"
+        assert (mount.folder / "data").read_bytes() == b"copied again"
+
+
+@ZERO_COPIES
+def test_bytes_that_nobody_filled_in(work, transport):
+    """A reply of more than was moved would show the client what its pages held before."""
+    with serve(work, transport, "direct_io") as mount:
+        (mount.folder / "unfilled").write_bytes(bytes(5000))
+
+        def body():
+            fd = os.open(mount.path / "unfilled", os.O_RDONLY)
+            with pytest.raises(OSError) as caught:
+                os.pread(fd, 5000, 0)
+            assert caught.value.errno == errno.EIO
+            os.close(fd)
+
+        call(body)
+    assert "have not been filled in" in mount.log(), mount.log()
 
 
 @pytest.mark.parametrize("name", ["fd", "striped"])

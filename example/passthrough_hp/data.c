@@ -329,17 +329,10 @@ static ssize_t write_as_caller(fuse_req_t req, int fd, struct fuse_bufvec *data,
 			       off_t off)
 {
 	struct fuse_bufvec place = FUSE_BUFVEC_INIT(fuse_buf_size(data));
-	char *payload;
-	size_t size;
-	int res = 0;
 
 	place.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
 	place.buf[0].fd = fd;
 	place.buf[0].pos = off;
-	if (fuse_req_is_zero_copy(req))
-		res = fuse_req_get_payload(req, &payload, &size, NULL);
-	if (res < 0)
-		return res;
 	return WITH_CALLER(caller_become_writer(req, fd), fuse_buf_copy(&place, data, 0));
 }
 

@@ -173,32 +173,6 @@ static struct fuse_buf payload_buf(const struct fuse_message *message, size_t si
 	return buf;
 }
 
-static int load_data(struct fuse_buf_loader *loader, void **memory)
-{
-	struct fuse_req *req =
-		(struct fuse_req *)((char *)loader - offsetof(struct fuse_req, loader));
-	int error = req->transport->load(req);
-
-	*memory = (void *)req->view.payload;
-	return error;
-}
-
-/* What the filesystem is given of a write. */
-static struct fuse_buf data_buf(struct fuse_req *req, const struct fuse_message *message,
-				size_t size)
-{
-	if (req->zero_copied && !req->loaded) {
-		req->loader.load = load_data;
-		return (struct fuse_buf){
-			.size = size,
-			.flags = FUSE_BUF_IS_FD | FUSE_BUF_NOT_LOADED,
-			.mem = &req->loader,
-			.fd = -1,
-		};
-	}
-	return payload_buf(message, size);
-}
-
 int fuse_decode_write(struct fuse_req *req, struct fuse_message *message)
 {
 	const struct fuse_write_in *in = (const void *)message->arg;
@@ -214,7 +188,8 @@ int fuse_decode_write(struct fuse_req *req, struct fuse_message *message)
 		return FUSE_MALFORMED;
 	if (in->write_flags & FUSE_WRITE_LOCKOWNER)
 		file.lock_owner = in->lock_owner;
-	req->data = data_buf(req, message, in->size);
+	if (!fuse_write_data(req, in->size, &req->data))
+		req->data = payload_buf(message, in->size);
 	if (fuse_req_ops(req)->write_buf) {
 		struct fuse_bufvec data = { .count = 1, .buf = { req->data } };
 

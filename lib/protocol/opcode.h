@@ -137,6 +137,13 @@ int fuse_decode_setlkw(struct fuse_req *req, struct fuse_message *message);
 int fuse_decode_ioctl(struct fuse_req *req, struct fuse_message *message);
 int fuse_decode_poll(struct fuse_req *req, struct fuse_message *message);
 
+/*
+ * client_data.c: what the filesystem is given of a zero-copied write; false if that is memory.
+ */
+bool fuse_write_data(struct fuse_req *req, size_t size, struct fuse_buf *buf);
+/* What its handler made of it, as far as that tells something for the next one. */
+void fuse_write_answered(struct fuse_req *req, int error, size_t count);
+
 /* live.c: true if an ioctl is for the library itself; *res is what a decoder returns then */
 bool fuse_live_answers(struct fuse_req *req, const struct fuse_ioctl_in *in, int *res);
 

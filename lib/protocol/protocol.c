@@ -55,13 +55,6 @@ bool fuse_protocol_may_wait(const struct fuse_req *req)
 	return opcode != FUSE_SETLKW || !gives_back(req);
 }
 
-/* A handler that is not known to cope with data elsewhere gets them in memory. */
-bool fuse_protocol_wants_data(const struct fuse_req *req)
-{
-	return !fuse_req_ops(req)->write_buf ||
-	       !(req->protocol->conn.want_ext & FUSE_CAP_ZERO_COPY_WRITE);
-}
-
 static void log_request(const struct fuse_in_header *header)
 {
 	fuse_log(FUSE_LOG_DEBUG,
@@ -84,6 +77,11 @@ static void begin(struct fuse_req *req)
 		.pid = (pid_t)header.pid,
 	};
 	req->data = (struct fuse_buf){ .size = 0 };
+	req->client_data = (struct fuse_client_data){ .size = 0 };
+	req->transferred = 0;
+	req->filled = 0;
+	req->on_trial = false;
+	req->memory = NULL;
 	req->next = NULL;
 	req->link = NULL;
 	req->interrupt_func = NULL;

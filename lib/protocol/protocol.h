@@ -64,6 +64,13 @@ struct fuse_notify_channel {
 			 enum fuse_buf_copy_flags flags);
 };
 
+/* What write_buf() does with the buffers that it gets (client_data.c). */
+enum fuse_write_habit {
+	FUSE_WRITES_UNKNOWN,
+	FUSE_WRITES_COPY, /* it has fuse_buf_copy() bring them to files */
+	FUSE_WRITES_LOOK, /* it looks for bytes in them itself */
+};
+
 struct fuse_protocol {
 	struct fuse_session *session; /* only to be handed to public functions */
 	struct fuse_lowlevel_ops ops;
@@ -89,7 +96,8 @@ struct fuse_protocol {
 	 * least do not check whether it is large enough but crash when it is not.
 	 */
 	size_t retrieve_max;
-	_Atomic bool zero_copy; /* the transport can, so that opens ask for it */
+	_Atomic bool zero_copy;	 /* the transport can, so that opens ask for it */
+	_Atomic int write_habit; /* enum fuse_write_habit */
 	_Atomic bool got_init;
 	_Atomic bool got_destroy;
 

@@ -48,6 +48,7 @@ static bool is_awaited(const struct fuse_req *req, int error)
 /* A ring sends the reply here, another transport has done so. */
 static void finish(struct fuse_req *req)
 {
+	free(req->memory);
 	FUSE_REPLY_LEAVES(req->protocol);
 	fuse_inflight_finish(&req->protocol->inflight, req);
 }
@@ -122,6 +123,22 @@ static void count_copied(struct fuse_req *req, size_t bytes, bool in_place)
 			  req->copy_reason);
 }
 
+/* Of a request whose handler has moved data itself, bit by bit; or not, and dropped them. */
+static void count_data(struct fuse_req *req, size_t bytes, bool in_place)
+{
+	struct fuse_counters *counters = req->counters;
+
+	if (!req->zero_copied || req->loaded || req->filled) {
+		count_copied(req, bytes, in_place);
+		if (req->filled)
+			fuse_count(&counters->copied, 1);
+	} else if (req->transferred) {
+		fuse_count(&counters->zero_copied_requests, 1);
+		fuse_count(&counters->zero_copied_bytes, bytes);
+		fuse_count(&counters->unlinked, 1);
+	}
+}
+
 /* ENOENT is no failure: the caller was interrupted and has gone. */
 static void note_failure(const struct fuse_req *req, int res)
 {
@@ -158,6 +175,8 @@ static int deliver(struct fuse_req *req, int error, const struct iovec *iov, int
 		size = 0;
 	}
 	log_reply(req, error, size);
+	if (req->opcode == FUSE_WRITE && error)
+		fuse_write_answered(req, error, 0);
 	/* before the reply: once it has left, its receiver may look at the counters */
 	if (!error && req->opcode == FUSE_READ) {
 		fuse_count(&req->counters->bytes_read, size);
@@ -362,9 +381,8 @@ int fuse_reply_deliver_written(struct fuse_req *req, size_t count)
 		out->narrow.size = (uint32_t)count;
 	if (req->opcode == FUSE_WRITE) {
 		fuse_count(&req->counters->bytes_written, count);
-		/* who has not fetched them has not copied them, either */
-		if (!req->zero_copied || req->loaded)
-			count_copied(req, count, true);
+		fuse_write_answered(req, 0, count);
+		count_data(req, count, true);
 	}
 	return deliver_one(req, out, sizeof(*out));
 }
@@ -420,6 +438,23 @@ int fuse_reply_data(fuse_req_t req, struct fuse_bufvec *bufv,
 	if (!fuse_reply_claim(req))
 		return -EINVAL;
 	return fuse_reply_deliver_data(req, bufv, flags);
+}
+
+int fuse_reply_deliver_filled(struct fuse_req *req, size_t size)
+{
+	const char *memory = req->reply_room ? req->reply_room : req->memory;
+	struct iovec iov = { .iov_base = (void *)memory, .iov_len = size };
+	int res;
+
+	if (!req->zero_copied)
+		return deliver(req, 0, &iov, size ? 1 : 0);
+	log_reply(req, 0, size);
+	fuse_count(&req->counters->bytes_read, size);
+	count_data(req, size, false);
+	res = req->transport->reply_filled(req, size);
+	note_failure(req, res);
+	finish(req);
+	return res;
 }
 
 int fuse_reply_deliver_ranges(struct fuse_req *req, const struct fuse_fd_range *ranges,

@@ -19,6 +19,8 @@ int fuse_reply_deliver_error(struct fuse_req *req, int error);
 int fuse_reply_deliver_written(struct fuse_req *req, size_t count);
 int fuse_reply_deliver_data(struct fuse_req *req, struct fuse_bufvec *data,
 			    enum fuse_buf_copy_flags flags);
+/* A read's, whose data are in place: with its client, or in its reply's memory. */
+int fuse_reply_deliver_filled(struct fuse_req *req, size_t size);
 int fuse_reply_deliver_ranges(struct fuse_req *req, const struct fuse_fd_range *ranges,
 			      size_t count);
 

@@ -89,6 +89,7 @@ static int reply_ranges(struct fuse_req *req, uint32_t opcode,
 		fuse_reply_deliver_error(req, -EIO);
 		return -EINVAL;
 	}
+	req->client_data.to_file = true;
 	if (req->zero_copied)
 		return fuse_reply_deliver_ranges(req, ranges, count);
 	return opcode == FUSE_READ ? read_copied(req, ranges, count)

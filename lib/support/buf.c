@@ -26,6 +26,11 @@ enum direction {
 	WRITE_OUT
 };
 
+/* At most so much memory for what comes from a file to go to another one. */
+enum {
+	LARGE = 256 * 1024
+};
+
 struct fuse_buf *fuse_bufvec_current(struct fuse_bufvec *bufv, size_t *left)
 {
 	for (; bufv->idx < bufv->count; bufv->idx++, bufv->off = 0) {
@@ -186,9 +191,6 @@ static ssize_t copy_through(struct side dst, struct side src, size_t len, char *
 
 static ssize_t copy_read_write(struct side dst, struct side src, size_t len)
 {
-	enum {
-		LARGE = 256 * 1024
-	};
 	char small[4096];
 	size_t size = len < LARGE ? len : LARGE;
 	char *large = size > sizeof(small) ? malloc(size) : NULL;
@@ -262,7 +264,7 @@ static char *memory(struct side side)
 	return (char *)side.buf->mem + side.off;
 }
 
-static ssize_t copy_piece(struct side dst, struct side src, size_t len,
+static ssize_t copy_plain(struct side dst, struct side src, size_t len,
 			  enum fuse_buf_copy_flags flags)
 {
 	bool from_file = src.buf->flags & FUSE_BUF_IS_FD;
@@ -278,36 +280,150 @@ static ssize_t copy_piece(struct side dst, struct side src, size_t len,
 	return (ssize_t)len;
 }
 
-/* From here on the vector holds memory, for whoever uses it next, too. */
-static int load(struct fuse_bufvec *bufv)
-{
-	for (size_t i = bufv->idx; i < bufv->count; i++) {
-		struct fuse_buf *buf = &bufv->buf[i];
-		struct fuse_buf_loader *loader = buf->mem;
-		int error;
+/* ---- Data that are with a client ---- */
 
-		if (!(buf->flags & FUSE_BUF_NOT_LOADED))
+static bool is_with_client(struct side side)
+{
+	return side.buf->flags & FUSE_BUF_WITH_CLIENT;
+}
+
+/* Where in the client's data a piece lies; false if not within them. */
+static bool place_of(struct side side, size_t len, struct fuse_client_data **data,
+		     size_t *off)
+{
+	off_t pos;
+
+	*data = side.buf->mem;
+	if (position(side, &pos) || pos < (*data)->origin)
+		return false;
+	*off = (size_t)(pos - (*data)->origin);
+	return *off <= (*data)->size && len <= (*data)->size - *off;
+}
+
+typedef ssize_t (*client_move)(struct fuse_client_data *data, size_t off, size_t len,
+			       int fd, off_t pos);
+
+/* Between a client and a file; all of it if that is insisted on, and if there is so much. */
+static ssize_t move_past(struct fuse_client_data *data, size_t off, size_t len,
+			 struct side file, client_move once)
+{
+	size_t done = 0;
+	off_t pos = -1;
+
+	while (done < len) {
+		ssize_t moved;
+
+		if ((file.buf->flags & FUSE_BUF_FD_SEEK) && position(file, &pos))
+			return done ? (ssize_t)done : -EOVERFLOW;
+		moved = once(data, off + done, len - done, file.buf->fd, pos);
+		if (moved == -EINTR)
 			continue;
-		error = loader->load(loader, &buf->mem);
-		if (error)
-			return error;
-		buf->flags &= ~(FUSE_BUF_NOT_LOADED | FUSE_BUF_IS_FD);
+		if (moved < 0)
+			return done ? (ssize_t)done : moved;
+		done += (size_t)moved;
+		file.off += (size_t)moved;
+		if (moved == 0 || !retries(file.buf))
+			break;
 	}
-	return 0;
+	return (ssize_t)done;
+}
+
+/* The piece becomes one in memory. */
+static int load_piece(struct side *src, size_t len, struct fuse_buf *loaded)
+{
+	struct fuse_client_data *data;
+	size_t off;
+
+	if (!place_of(*src, len, &data, &off) || !data->ops->load)
+		return -EINVAL;
+	*loaded = (struct fuse_buf){ .size = data->size };
+	*src = (struct side){ loaded, off };
+	return data->ops->load(data, &loaded->mem);
+}
+
+static ssize_t copy_from_client(struct side dst, struct side src, size_t len,
+				enum fuse_buf_copy_flags flags)
+{
+	struct fuse_client_data *data;
+	struct fuse_buf loaded;
+	ssize_t sent = -EOPNOTSUPP;
+	size_t off;
+	int error;
+
+	if (!place_of(src, len, &data, &off))
+		return -EINVAL;
+	data->to_file |= dst.buf->flags & FUSE_BUF_IS_FD;
+	if ((dst.buf->flags & FUSE_BUF_IS_FD) && data->ops->send)
+		sent = move_past(data, off, len, dst, data->ops->send);
+	if (sent != -EOPNOTSUPP)
+		return sent;
+	error = load_piece(&src, len, &loaded);
+	return error ? error : copy_plain(dst, src, len, flags);
+}
+
+/* What comes out of a file by way of memory, no more than fits in there at a time. */
+static ssize_t receive_through(struct fuse_client_data *data, size_t off, struct side src,
+			       size_t len)
+{
+	size_t want = len < LARGE ? len : LARGE;
+	char *room = malloc(want ? want : 1);
+	size_t done = 0;
+	ssize_t moved = -ENOMEM;
+
+	while (room && done < len) {
+		if (want > len - done)
+			want = len - done;
+		moved = move(src, room, want, READ_IN, retries(src.buf));
+		if (moved > 0)
+			moved = data->ops->fill(data, off + done, room, (size_t)moved);
+		if (moved <= 0)
+			break;
+		done += (size_t)moved;
+		src.off += (size_t)moved;
+		if ((size_t)moved < want)
+			break;
+	}
+	free(room);
+	return done || !len ? (ssize_t)done : moved;
+}
+
+static ssize_t copy_to_client(struct side dst, struct side src, size_t len)
+{
+	struct fuse_client_data *data;
+	ssize_t received;
+	size_t off;
+
+	if (!place_of(dst, len, &data, &off) || !data->ops->fill)
+		return -EINVAL;
+	if (!(src.buf->flags & FUSE_BUF_IS_FD))
+		return data->ops->fill(data, off, memory(src), len);
+	received = move_past(data, off, len, src, data->ops->receive);
+	if (received != -EOPNOTSUPP)
+		return received;
+	return receive_through(data, off, src, len);
+}
+
+static ssize_t copy_piece(struct side dst, struct side src, size_t len,
+			  enum fuse_buf_copy_flags flags)
+{
+	struct fuse_buf loaded;
+	int error;
+
+	if (is_with_client(src) && !is_with_client(dst))
+		return copy_from_client(dst, src, len, flags);
+	if (!is_with_client(dst))
+		return copy_plain(dst, src, len, flags);
+	error = is_with_client(src) ? load_piece(&src, len, &loaded) : 0;
+	return error ? error : copy_to_client(dst, src, len);
 }
 
 ssize_t fuse_buf_copy(struct fuse_bufvec *dst, struct fuse_bufvec *src,
 		      enum fuse_buf_copy_flags flags)
 {
 	size_t copied = 0;
-	int error;
 
 	if (dst == src)
 		return (ssize_t)fuse_buf_size(dst);
-	error = load(src);
-	if (error)
-		return error;
-
 	for (;;) {
 		size_t space, data, len;
 		const struct fuse_buf *to = fuse_bufvec_current(dst, &space);

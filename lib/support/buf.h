@@ -12,15 +12,39 @@
 #include "fuse_lowlevel.h"
 
 /*
- * A buffer flag that is not in the public interface: the bytes are in no memory yet, and `mem`
- * points to the loader that brings them there. It comes with FUSE_BUF_IS_FD, so that
- * whoever takes the buffer for one in memory meets a descriptor of -1 instead.
+ * A buffer flag that is not in the public interface: the bytes are a client's, and in no memory
+ * of this process; `mem` points to the struct below. It comes with FUSE_BUF_IS_FD and
+ * FUSE_BUF_FD_SEEK, so that whoever takes the buffer for one in memory meets a descriptor instead,
+ * and whoever copies it piece by piece moves `pos` along: the data begin at `origin`.
  */
-#define FUSE_BUF_NOT_LOADED ((enum fuse_buf_flags)(1 << 30))
+#define FUSE_BUF_WITH_CLIENT ((enum fuse_buf_flags)(1 << 30))
 
-struct fuse_buf_loader {
-	/* Sets *memory to where the bytes are now. Returns 0 or a negative errno. */
-	int (*load)(struct fuse_buf_loader *loader, void **memory);
+struct fuse_client_data;
+
+/*
+ * Data to be read from have `load` and `send`, those to be written to the other two. Offsets
+ * count from the beginning of the data. Results are bytes, as many as could be moved, or a
+ * negative errno; -EOPNOTSUPP from `send` and `receive` asks to go by way of memory.
+ */
+struct fuse_client_data_ops {
+	/* Sets *memory to where all of the data are now. Returns 0 or a negative errno. */
+	int (*load)(struct fuse_client_data *data, void **memory);
+	/* To a file, at a position or, with -1, at its own. */
+	ssize_t (*send)(struct fuse_client_data *data, size_t off, size_t len, int fd,
+			off_t pos);
+	/* From a file. */
+	ssize_t (*receive)(struct fuse_client_data *data, size_t off, size_t len, int fd,
+			   off_t pos);
+	/* From memory. */
+	ssize_t (*fill)(struct fuse_client_data *data, size_t off, const void *memory,
+			size_t len);
+};
+
+struct fuse_client_data {
+	const struct fuse_client_data_ops *ops;
+	off_t origin;
+	size_t size;
+	bool to_file; /* fuse_buf_copy() was to bring them to one */
 };
 
 /*

@@ -128,9 +128,14 @@ struct fuse_req {
 	uint64_t nodeid;
 	uint32_t opcode;
 	struct fuse_ctx ctx;
-	struct fuse_buf data;	       /* a write's, as its handler was given them */
-	struct fuse_buf_loader loader; /* what they may point to */
-	_Atomic int state;	       /* enum fuse_req_state */
+	struct fuse_buf
+		data; /* a write's, as its handler was given them; a read's size */
+	struct fuse_client_data client_data; /* what they may point to */
+	size_t transferred;		     /* bytes of them that have been moved... */
+	size_t filled;			     /* ...or put there out of memory */
+	bool on_trial;			     /* whether write_buf() copies its buffers */
+	void *memory; /* for a read's data, where the transport has none; freed with it */
+	_Atomic int state; /* enum fuse_req_state */
 
 	/*
 	 * Interruption, guarded by the lock of the table of requests in flight
@@ -186,6 +191,26 @@ struct fuse_transport_ops {
 	 * Returns 0 or a negative errno. Does nothing the second time.
 	 */
 	int (*load)(struct fuse_req *req);
+
+	/*
+	 * For zero-copied requests only. Moves a part of the data between the client and a
+	 * descriptor, in the direction in which they go, and waits for it. Returns bytes or a negative
+	 * errno; -EOPNOTSUPP: the caller has to read or write the descriptor itself.
+	 */
+	ssize_t (*transfer)(struct fuse_req *req, size_t off, size_t len, int fd,
+			    off_t pos);
+
+	/*
+	 * For zero-copied reads only: the same out of memory, which may lie at its place in
+	 * reply_room. The data are there when it returns.
+	 */
+	ssize_t (*fill)(struct fuse_req *req, size_t off, const void *memory, size_t len);
+
+	/* For zero-copied reads only: a reply of so many bytes, which are with the client. */
+	int (*reply_filled)(struct fuse_req *req, size_t size);
+
+	/* For zero-copied requests only: where view.payload is to be found in a file. */
+	void (*locate_payload)(const struct fuse_req *req, int *fd, off_t *pos);
 
 	/*
 	 * Gives the request back to the transport, whether a reply was sent or not. The

@@ -27,10 +27,108 @@ enum kind {
 	FILE_SEEK,
 	FILE_HERE,
 	PIPE,
+	CLIENT,
 	KINDS
 };
 
-static const char *const kind_names[KINDS] = { "memory", "file at pos", "file", "pipe" };
+static const char *const kind_names[KINDS] = { "memory", "file at pos", "file", "pipe",
+					       "client" };
+
+/* Data of a client, of which only fuse_buf_copy() knows how to get at them. */
+struct client {
+	struct fuse_client_data data;
+	char *bytes;
+	bool needs_memory; /* no file suits it */
+	size_t at_once;	   /* bytes that one call moves at most */
+	int error;	   /* of all calls from the second one on */
+	unsigned calls, loads;
+};
+
+static int client_load(struct fuse_client_data *data, void **memory)
+{
+	struct client *client = (struct client *)data;
+
+	client->loads++;
+	*memory = client->bytes;
+	return 0;
+}
+
+/* What a call may move; negative: an error. */
+static ssize_t client_begins(struct client *client, size_t off, size_t len)
+{
+	CHECK(len > 0);
+	CHECK(off <= client->data.size && len <= client->data.size - off);
+	if (client->calls++ && client->error)
+		return client->error;
+	return (ssize_t)(len < client->at_once ? len : client->at_once);
+}
+
+static ssize_t client_send(struct fuse_client_data *data, size_t off, size_t len, int fd,
+			   off_t pos)
+{
+	struct client *client = (struct client *)data;
+	ssize_t res = client_begins(client, off, len);
+
+	if (client->needs_memory)
+		return -EOPNOTSUPP;
+	if (res > 0)
+		res = pos < 0 ? write(fd, client->bytes + off, (size_t)res)
+			      : pwrite(fd, client->bytes + off, (size_t)res, pos);
+	return res < 0 && !client->error ? -errno : res;
+}
+
+static ssize_t client_receive(struct fuse_client_data *data, size_t off, size_t len,
+			      int fd, off_t pos)
+{
+	struct client *client = (struct client *)data;
+	ssize_t res = client_begins(client, off, len);
+
+	if (client->needs_memory)
+		return -EOPNOTSUPP;
+	if (res > 0)
+		res = pos < 0 ? read(fd, client->bytes + off, (size_t)res)
+			      : pread(fd, client->bytes + off, (size_t)res, pos);
+	return res < 0 && !client->error ? -errno : res;
+}
+
+static ssize_t client_fill(struct fuse_client_data *data, size_t off, const void *memory,
+			   size_t len)
+{
+	struct client *client = (struct client *)data;
+
+	CHECK(off <= client->data.size && len <= client->data.size - off);
+	memcpy(client->bytes + off, memory, len);
+	return (ssize_t)len;
+}
+
+static const struct fuse_client_data_ops client_writes = {
+	.load = client_load,
+	.send = client_send,
+};
+
+static const struct fuse_client_data_ops client_reads = {
+	.receive = client_receive,
+	.fill = client_fill,
+};
+
+static void open_client(struct client *client, struct fuse_buf *buf, bool source,
+			char *bytes, size_t size)
+{
+	*client = (struct client){
+		.data = {
+			.ops = source ? &client_writes : &client_reads,
+			.origin = 1000,
+			.size = size,
+		},
+		.bytes = bytes,
+		.at_once = SIZE_MAX,
+	};
+	buf->flags = (enum fuse_buf_flags)(FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK |
+					   FUSE_BUF_WITH_CLIENT);
+	buf->mem = client;
+	buf->fd = -1;
+	buf->pos = 1000;
+}
 
 struct vector {
 	struct fuse_bufvec v;
@@ -174,6 +272,7 @@ static void test_overlap(void)
 
 struct end {
 	int fd[2]; /* of a file or pipe; fd[0] is the one to read from */
+	struct client client;
 	struct fuse_bufvec v;
 };
 
@@ -185,7 +284,9 @@ static void open_end(struct end *end, enum kind kind, bool source, char *mem, si
 	end->fd[0] = end->fd[1] = -1;
 	end->v = FUSE_BUFVEC_INIT(size);
 	end->v.buf[0].mem = mem;
-	if (kind == MEMORY)
+	if (kind == CLIENT)
+		open_client(&end->client, &end->v.buf[0], source, mem, size);
+	if (kind == MEMORY || kind == CLIENT)
 		return;
 	if (kind == PIPE) {
 		new_pipe(end->fd);
@@ -220,8 +321,13 @@ static void read_end(struct end *end, enum kind kind, char *mem, size_t size)
 {
 	if (kind == PIPE)
 		CHECK_INT(read(end->fd[0], mem, size), (long long)size);
-	else if (kind != MEMORY)
+	else if (kind != MEMORY && kind != CLIENT)
 		CHECK_INT(pread(end->fd[0], mem, size, 10), (long long)size);
+}
+
+static bool is_file(enum kind kind)
+{
+	return kind == FILE_SEEK || kind == FILE_HERE;
 }
 
 static void check_pair(enum kind from, enum kind to, int buf_flags, int flags)
@@ -238,8 +344,7 @@ static void check_pair(enum kind from, enum kind to, int buf_flags, int flags)
 	src.v.off = dst.v.off = 0;
 	copied = fuse_buf_copy(&dst.v, &src.v, (enum fuse_buf_copy_flags)flags);
 
-	if ((flags & FUSE_BUF_FORCE_SPLICE) && no_pipe && from != MEMORY &&
-	    to != MEMORY) {
+	if ((flags & FUSE_BUF_FORCE_SPLICE) && no_pipe && is_file(from) && is_file(to)) {
 		CHECK_INT(copied, -EINVAL);
 		CHECK_INT(src.v.off, 0);
 	} else {
@@ -363,6 +468,98 @@ struct peer {
 	int fd;
 	pthread_t copier;
 };
+
+/* A client's data and a file, in one direction or the other. */
+static ssize_t copy_client(struct client *client, bool source, int buf_flags, size_t off)
+{
+	struct fuse_bufvec one = FUSE_BUFVEC_INIT(client->data.size - off);
+	struct fuse_bufvec file = FUSE_BUFVEC_INIT(client->data.size - off);
+	ssize_t copied;
+	char *bytes = client->bytes;
+	struct client fresh;
+
+	open_client(&fresh, &one.buf[0], source, bytes, client->data.size);
+	fresh.needs_memory = client->needs_memory;
+	fresh.at_once = client->at_once;
+	fresh.error = client->error;
+	one.buf[0].pos += (off_t)off;
+	file.buf[0].flags =
+		(enum fuse_buf_flags)(FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK | buf_flags);
+	file.buf[0].fd = new_file("0123456789abcdefghij", 20);
+	copied = source ? fuse_buf_copy(&file, &one, (enum fuse_buf_copy_flags)0)
+			: fuse_buf_copy(&one, &file, (enum fuse_buf_copy_flags)0);
+	if (source && copied > 0) {
+		char back[32] = "";
+
+		CHECK_INT(pread(file.buf[0].fd, back, (size_t)copied, 0), copied);
+		CHECK(memcmp(back, bytes + off, (size_t)copied) == 0);
+	}
+	close(file.buf[0].fd);
+	client->calls = fresh.calls;
+	client->loads = fresh.loads;
+	CHECK(fresh.data.to_file == source);
+	return copied;
+}
+
+static void test_client(void)
+{
+	char bytes[32] = "the client's own bytes";
+	struct client client = { .data = { .size = 20 }, .bytes = bytes };
+
+	CASE("a client's data, all at once and from a position on");
+	client.at_once = SIZE_MAX;
+	CHECK_INT(copy_client(&client, true, 0, 0), 20);
+	CHECK_INT(client.loads, 0);
+	CHECK_INT(copy_client(&client, true, 0, 7), 13);
+	CHECK_INT(copy_client(&client, false, 0, 4), 16);
+	CHECK(memcmp(bytes, "the 0123456789abcdefs", 20) == 0);
+
+	CASE("short moves end the copy, but for FUSE_BUF_FD_RETRY");
+	client.at_once = 3;
+	CHECK_INT(copy_client(&client, true, 0, 0), 3);
+	CHECK_INT(copy_client(&client, true, FUSE_BUF_FD_RETRY, 0), 20);
+	CHECK_INT(client.calls, 7);
+	CHECK_INT(copy_client(&client, false, 0, 0), 3);
+	CHECK_INT(copy_client(&client, false, FUSE_BUF_FD_RETRY, 0), 20);
+
+	CASE("an error half-way leaves what was moved before");
+	client.error = -ENOSPC;
+	CHECK_INT(copy_client(&client, true, FUSE_BUF_FD_RETRY, 0), 3);
+	CHECK_INT(client.calls, 2);
+
+	CASE("files that need memory get it");
+	client.error = 0;
+	client.needs_memory = true;
+	CHECK_INT(copy_client(&client, true, 0, 5), 15);
+	CHECK_INT(client.loads, 1);
+	CHECK_INT(copy_client(&client, false, 0, 5), 15);
+}
+
+/* Buffers that say more than there is, or go the wrong way. */
+static void test_client_errors(void)
+{
+	char bytes[32] = "", mem[64] = "";
+	struct fuse_bufvec one = FUSE_BUFVEC_INIT(33), memory = FUSE_BUFVEC_INIT(64);
+	struct client client;
+
+	memory.buf[0].mem = mem;
+	CASE("beyond a client's data");
+	open_client(&client, &one.buf[0], true, bytes, 32);
+	CHECK_INT(fuse_buf_copy(&memory, &one, (enum fuse_buf_copy_flags)0), -EINVAL);
+	one.buf[0].size = 8;
+	one.buf[0].pos -= 1;
+	CHECK_INT(fuse_buf_copy(&memory, &one, (enum fuse_buf_copy_flags)0), -EINVAL);
+	one.buf[0].pos += 26;
+	CHECK_INT(fuse_buf_copy(&memory, &one, (enum fuse_buf_copy_flags)0), -EINVAL);
+	CHECK_INT(client.loads, 0);
+
+	CASE("a write's data are not to be written to, nor a read's to be read");
+	one.buf[0].pos = 1000;
+	CHECK_INT(fuse_buf_copy(&one, &memory, (enum fuse_buf_copy_flags)0), -EINVAL);
+	open_client(&client, &one.buf[0], false, bytes, 32);
+	CHECK_INT(fuse_buf_copy(&memory, &one, (enum fuse_buf_copy_flags)0), -EINVAL);
+	CHECK_INT(memory.off, 0);
+}
 
 static void *write_slowly(void *argument)
 {
@@ -588,6 +785,7 @@ enum {
 
 struct piece {
 	enum kind kind;
+	struct client client;
 	char mem[MAX_SIZE + SLACK];
 	int fd[2];
 	off_t pos;   /* in the file */
@@ -616,6 +814,11 @@ static void make_piece(struct piece *piece, struct fuse_buf *buf, bool source,
 		memcpy(piece->mem, bytes, have);
 		buf->mem = piece->mem;
 		return;
+	case CLIENT:
+		memcpy(piece->mem, bytes, have);
+		open_client(&piece->client, buf, source, piece->mem, buf->size);
+		piece->client.needs_memory = !pick(4);
+		return;
 	case PIPE:
 		/* Bytes before the vector's place are not in a pipe any more. */
 		new_pipe(piece->fd);
@@ -640,6 +843,11 @@ static void make_piece(struct piece *piece, struct fuse_buf *buf, bool source,
 	buf->pos = piece->pos;
 }
 
+static bool is_short_at_times(enum kind kind)
+{
+	return kind != MEMORY && kind != CLIENT;
+}
+
 static void make(struct model *model, bool source, bool may_be_short)
 {
 	struct fuse_bufvec *v = init(&model->vector, 1 + pick(MAX_PIECES));
@@ -658,7 +866,7 @@ static void make(struct model *model, bool source, bool may_be_short)
 		if (i == v->idx)
 			skip = v->off = pick(4) ? 0 : pick((unsigned)buf->size + 1);
 		piece->here = buf->size;
-		if (source && may_be_short && piece->kind != MEMORY && !pick(4))
+		if (source && may_be_short && is_short_at_times(piece->kind) && !pick(4))
 			piece->here = skip + pick((unsigned)(buf->size - skip) + 1);
 		for (size_t k = 0; k < sizeof(bytes); k++)
 			bytes[k] = (char)pick(256);
@@ -686,7 +894,7 @@ static void read_back(struct model *model, size_t idx, size_t off, char *bytes,
 
 		if (part == 0)
 			continue;
-		if (piece->kind == MEMORY)
+		if (piece->kind == MEMORY || piece->kind == CLIENT)
 			memcpy(bytes, piece->mem + off, part);
 		else if (piece->kind == PIPE)
 			CHECK_INT(read(piece->fd[0], bytes, part), (long long)part);
@@ -750,20 +958,17 @@ static void check_random(void)
 	destroy(&dst);
 }
 
-static void test_random(void)
+static void test_random(int rounds)
 {
-	enum {
-		ROUNDS = 20000
-	};
-
-	CASE("%d random copies", ROUNDS);
-	for (int round = 0; round < ROUNDS; round++) {
+	CASE("%d random copies", rounds);
+	for (int round = 0; round < rounds; round++) {
 		seed = (unsigned)round;
 		check_random();
 	}
 }
 
-int main(void)
+/* The argument is the number of random copies. */
+int main(int argc, char *argv[])
 {
 	test_walk();
 	test_initializer();
@@ -771,11 +976,13 @@ int main(void)
 	test_pairs();
 	test_errors();
 	test_short_file();
+	test_client();
+	test_client_errors();
 	test_slow_pipe();
 	test_small_pipe();
 	test_no_splice();
 	test_full_pipe();
 	test_large();
-	test_random();
+	test_random(argc > 1 ? atoi(argv[1]) : 20000);
 	return 0;
 }

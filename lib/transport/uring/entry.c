@@ -470,6 +470,16 @@ static int reply_ranges(struct fuse_req *req, const struct fuse_fd_range *ranges
 	return error;
 }
 
+static int reply_filled(struct fuse_req *req, size_t size)
+{
+	struct fuse_uring_entry *entry = entry_of(req);
+
+	if (fuse_uring_is_orphaned(entry->queue))
+		return -ENOENT;
+	fuse_uring_entry_encode(entry, 0, size);
+	return 0;
+}
+
 /*
  * The one descriptor that all data come from, as a range. Not if a short read is to be followed
  * by another one, which a chain cannot do.
@@ -479,7 +489,8 @@ static bool is_one_range(const struct fuse_bufvec *data, struct fuse_fd_range *r
 	const struct fuse_buf *buf = &data->buf[data->idx];
 
 	if (data->count - data->idx != 1 || !(buf->flags & FUSE_BUF_IS_FD) ||
-	    buf->flags & FUSE_BUF_FD_RETRY || data->off >= buf->size)
+	    buf->flags & (FUSE_BUF_FD_RETRY | FUSE_BUF_WITH_CLIENT) ||
+	    data->off >= buf->size)
 		return false;
 	range->fd = buf->fd;
 	range->size = buf->size - data->off;
@@ -572,6 +583,10 @@ const struct fuse_transport_ops fuse_uring_ops = {
 	.reply_data = reply_data,
 	.reply_ranges = reply_ranges,
 	.load = fuse_uring_load,
+	.transfer = fuse_uring_transfer,
+	.fill = fuse_uring_fill,
+	.reply_filled = reply_filled,
+	.locate_payload = fuse_uring_locate_payload,
 	.finish = finish,
 	.region = region,
 };

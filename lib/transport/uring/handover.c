@@ -102,7 +102,7 @@ void fuse_uring_ask_to_cancel(struct fuse_uring_queue *queue, uint64_t unique)
 		fuse_uring_wake(queue);
 }
 
-bool fuse_uring_ask_to_load(struct fuse_uring_entry *entry)
+bool fuse_uring_ask_to_transfer(struct fuse_uring_entry *entry)
 {
 	return push_to_owner(entry);
 }
@@ -128,8 +128,8 @@ bool fuse_uring_collect(struct fuse_uring_queue *queue)
 		return false;
 	for (entry = atomic_exchange(&queue->finished, NULL); entry; entry = next) {
 		next = entry->next;
-		if (entry->load_wanted)
-			fuse_uring_load_begin(entry);
+		if (entry->transfer.wanted)
+			fuse_uring_transfer_begin(entry);
 		else
 			fuse_uring_entry_settle(entry);
 	}
@@ -148,7 +148,7 @@ void fuse_uring_orphan(struct fuse_uring_queue *queue)
 	atomic_fetch_add(&queue->uring->references, queue->held);
 	for (entry = atomic_exchange(&queue->finished, ORPHANED); entry;
 	     entry = entry->next)
-		if (!entry->load_wanted)
+		if (!entry->transfer.wanted)
 			fuse_uring_unref(queue->uring);
 	while (atomic_load(&queue->finishing))
 		sched_yield();

@@ -389,8 +389,9 @@ static void complete(struct fuse_uring_queue *queue, const struct io_uring_cqe *
 		fuse_uring_move_complete(entry, (unsigned)(cqe->user_data >> 40),
 					 cqe->res);
 		break;
-	case FUSE_SUBJECT_LOAD:
-		fuse_uring_load_complete(entry, cqe->res);
+	case FUSE_SUBJECT_TRANSFER:
+		fuse_uring_transfer_complete(entry, (unsigned)(cqe->user_data >> 40),
+					     cqe->res);
 		break;
 	case FUSE_SUBJECT_CANCEL:
 		break;
@@ -553,7 +554,7 @@ static void tear_down(struct fuse_uring_queue *queue)
 {
 	fuse_uring_collect(queue);
 	fuse_uring_orphan(queue);
-	fuse_uring_load_give_up(queue);
+	fuse_uring_transfer_give_up(queue);
 	if (!queue->has_ring)
 		return;
 	/* What was answered until now still reaches its clients. */

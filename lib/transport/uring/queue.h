@@ -107,6 +107,25 @@ struct fuse_uring_move {
 	bool broken;	  /* ...which its data have cut in two */
 };
 
+/* As whom a thread reads and writes files. */
+struct fuse_uring_self {
+	uid_t fsuid;
+	gid_t fsgid;
+	uint64_t capabilities; /* effective ones */
+};
+
+/* transfer.c: a part of a held request's data, on its way at somebody's bidding. */
+struct fuse_uring_transfer {
+	int fd;
+	off_t pos;  /* in its file; -1: the descriptor's own */
+	size_t off; /* in the client's pages */
+	size_t len;
+
+	/* Guarded by the queue's wish_lock once another thread than the owner waits. */
+	bool wanted, done;
+	int result;
+};
+
 struct fuse_uring_entry {
 	struct fuse_req req; /* first, for a request on a ring is its entry */
 
@@ -129,8 +148,7 @@ struct fuse_uring_entry {
 	bool paged;   /* its client's pages are in the ring's table, at the entry's id */
 	bool replied; /* the slot holds a reply */
 	bool dropped; /* given back without ever having been dispatched */
-	bool load_wanted; /* guarded by the queue's wish_lock once it is on the list */
-	int load_error;	  /* the same */
+	struct fuse_uring_transfer transfer;
 	bool copy_wanted; /* its job is not to be dispatched but to have its data copied */
 	struct fuse_uring_move move;
 	struct fuse_uring_entry *next; /* among finished entries, or among jobs */
@@ -140,12 +158,12 @@ extern const struct fuse_transport_ops fuse_uring_ops;
 
 /* What the user_data of a completion says it is about, above the entry's id. */
 enum fuse_uring_subject {
-	FUSE_SUBJECT_COMMAND, /* an entry's REGISTER or COMMIT_AND_FETCH */
-	FUSE_SUBJECT_EVENT,   /* the queue's eventfd */
-	FUSE_SUBJECT_PIECE,   /* a piece of an entry's move */
-	FUSE_SUBJECT_LOAD,    /* an entry's data, fetched to its payload buffer */
-	FUSE_SUBJECT_SETUP,   /* a command that concerns the whole queue */
-	FUSE_SUBJECT_CANCEL,  /* an attempt to end a piece, which tells by itself */
+	FUSE_SUBJECT_COMMAND,  /* an entry's REGISTER or COMMIT_AND_FETCH */
+	FUSE_SUBJECT_EVENT,    /* the queue's eventfd */
+	FUSE_SUBJECT_PIECE,    /* a piece of an entry's move */
+	FUSE_SUBJECT_TRANSFER, /* data of an entry that is held */
+	FUSE_SUBJECT_SETUP,    /* a command that concerns the whole queue */
+	FUSE_SUBJECT_CANCEL,   /* an attempt to end a piece, which tells by itself */
 };
 
 #define FUSE_USER_DATA(subject, id, piece) \
@@ -204,13 +222,25 @@ void fuse_uring_move_copy(struct fuse_uring_entry *entry);
 /* Lets go of what a move holds. */
 void fuse_uring_move_end(struct fuse_uring_entry *entry);
 
-/* Fetches a write's data, with a completion to come. */
+/* transfer.c */
+
+void fuse_uring_look_at_self(struct fuse_uring_self *self);
+
+/* Fetches a write's data before anybody gets it, with a completion to come. */
 void fuse_uring_load_begin(struct fuse_uring_entry *entry);
-void fuse_uring_load_complete(struct fuse_uring_entry *entry, int result);
+/* Submits what another thread waits for. */
+void fuse_uring_transfer_begin(struct fuse_uring_entry *entry);
+/* It has come back. `awaited` is the third part of its user_data. */
+void fuse_uring_transfer_complete(struct fuse_uring_entry *entry, unsigned awaited,
+				  int result);
 /* The owner ends: whoever waits for data hears that there will be none. */
-void fuse_uring_load_give_up(struct fuse_uring_queue *queue);
-/* fuse_transport_ops.load */
+void fuse_uring_transfer_give_up(struct fuse_uring_queue *queue);
+/* Members of fuse_transport_ops. */
 int fuse_uring_load(struct fuse_req *req);
+ssize_t fuse_uring_transfer(struct fuse_req *req, size_t off, size_t len, int fd,
+			    off_t pos);
+ssize_t fuse_uring_fill(struct fuse_req *req, size_t off, const void *memory, size_t len);
+void fuse_uring_locate_payload(const struct fuse_req *req, int *fd, off_t *pos);
 
 /* handover.c: replies from other threads, and handlers in other threads */
 struct fuse_uring_jobs {
@@ -251,8 +281,8 @@ bool fuse_uring_hand_over(struct fuse_uring_entry *entry, bool waits);
 
 /* fuse_transport_ops.finish */
 void fuse_uring_finish(struct fuse_req *req);
-/* Has the owner load the entry's data: false if it has ended. Not for the owner itself. */
-bool fuse_uring_ask_to_load(struct fuse_uring_entry *entry);
+/* Has the owner begin the entry's transfer: false if it has ended. Not for the owner itself. */
+bool fuse_uring_ask_to_transfer(struct fuse_uring_entry *entry);
 void fuse_uring_ask_to_cancel(struct fuse_uring_queue *queue, uint64_t unique);
 /* Settles what other threads have finished. Returns true if there was anything. */
 bool fuse_uring_collect(struct fuse_uring_queue *queue);
@@ -311,7 +341,7 @@ struct fuse_uring_queue {
 	 * the end of moves whose requests were interrupted.
 	 */
 	pthread_mutex_t wish_lock;
-	pthread_cond_t load_done;
+	pthread_cond_t transfer_done;
 	uint64_t cancels[FUSE_URING_CANCELS]; /* uniques */
 	_Atomic unsigned cancel_count;	      /* changed under the lock */
 };
@@ -366,6 +396,7 @@ struct fuse_uring {
 	cpu_set_t *affinity; /* of the thread that called fuse_uring_new() */
 	size_t affinity_size;
 	sigset_t signals; /* what owners and workers block */
+	struct fuse_uring_self self;
 
 	struct fuse_uring_workers workers;
 

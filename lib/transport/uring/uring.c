@@ -22,7 +22,7 @@ static void free_queue(struct fuse_uring_queue *queue)
 {
 	for (unsigned i = 0; queue->entries && i < queue->uring->entries; i++)
 		fuse_uring_move_end(&queue->entries[i]);
-	pthread_cond_destroy(&queue->load_done);
+	pthread_cond_destroy(&queue->transfer_done);
 	pthread_mutex_destroy(&queue->wish_lock);
 	free(queue->postponed);
 	fuse_uring_region_close(&queue->region);
@@ -65,7 +65,7 @@ static struct fuse_uring_queue *new_queue(struct fuse_uring *uring, unsigned id)
 	queue->event = -1;
 	queue->region.memfd = -1;
 	pthread_mutex_init(&queue->wish_lock, NULL);
-	pthread_cond_init(&queue->load_done, NULL);
+	pthread_cond_init(&queue->transfer_done, NULL);
 	queue->entries = calloc(uring->entries, sizeof(*queue->entries));
 	if (!queue->entries) {
 		free_queue(queue);
@@ -147,6 +147,7 @@ static int fill_in(struct fuse_uring *uring, const struct fuse_uring_config *con
 	uring->payload_max = config->payload_max;
 	uring->debug = config->debug;
 	choose_signals(&uring->signals);
+	fuse_uring_look_at_self(&uring->self);
 	return get_affinity(uring);
 }
 

@@ -303,6 +303,175 @@ static void payload_write(fuse_req_t req, struct file *file, struct fuse_bufvec 
 	reply_written(req, res ? res : result_of(pwrite(file->fd, payload, size, off)));
 }
 
+/* ---- shuffled: piece by piece, each in another manner, last ones first ---- */
+
+/* The pieces that a request is done in; what is left goes with the first one. */
+enum {
+	SHUFFLES = 5
+};
+
+static size_t start_of(size_t size, unsigned piece)
+{
+	return piece ? size - size / 7 * (SHUFFLES - piece) : 0;
+}
+
+/* The part of the data from `off` on: by position, or by the vector's offset. */
+static struct fuse_bufvec part_of(const struct fuse_buf *data, size_t off, size_t size,
+				  bool by_position)
+{
+	struct fuse_bufvec part = { .count = 1, .buf = { *data } };
+
+	if (by_position && (data->flags & FUSE_BUF_FD_SEEK)) {
+		part.buf[0].pos += (off_t)off;
+		part.buf[0].size = size;
+	} else {
+		part.off = off;
+		part.buf[0].size = off + size;
+	}
+	return part;
+}
+
+/* Through a pipe of our own: what has no positions on one side, and the data on the other. */
+static ssize_t by_pipe(struct fuse_bufvec *dst, struct fuse_bufvec *src)
+{
+	struct fuse_bufvec room = FUSE_BUFVEC_INIT(fuse_buf_size(src) - src->off);
+	ssize_t copied;
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return -errno;
+	fcntl(ends[1], F_SETPIPE_SZ, 1 << 20);
+	room.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_RETRY;
+	room.buf[0].fd = ends[1];
+	copied = fuse_buf_copy(&room, src, 0);
+	close(ends[1]);
+	if (copied > 0) {
+		room = FUSE_BUFVEC_INIT((size_t)copied);
+		room.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_RETRY;
+		room.buf[0].fd = ends[0];
+		copied = fuse_buf_copy(dst, &room, 0);
+	}
+	close(ends[0]);
+	return copied;
+}
+
+static ssize_t by_memory(struct fuse_bufvec *dst, struct fuse_bufvec *src)
+{
+	struct fuse_bufvec room = FUSE_BUFVEC_INIT(fuse_buf_size(src) - src->off);
+	ssize_t copied;
+
+	room.buf[0].mem = malloc(room.buf[0].size + 1);
+	if (!room.buf[0].mem)
+		return -ENOMEM;
+	copied = fuse_buf_copy(&room, src, 0);
+	if (copied > 0) {
+		room.idx = room.off = 0;
+		room.buf[0].size = (size_t)copied;
+		copied = fuse_buf_copy(dst, &room, 0);
+	}
+	free(room.buf[0].mem);
+	return copied;
+}
+
+static ssize_t by_turns(struct fuse_bufvec *dst, struct fuse_bufvec *src, unsigned turn)
+{
+	if (turn % 3 == 1)
+		return by_pipe(dst, src);
+	if (turn % 3 == 2)
+		return by_memory(dst, src);
+	return fuse_buf_copy(dst, src, 0);
+}
+
+/* Between the data and the file. Returns how many bytes from the first one on were copied. */
+static ssize_t shuffle(const struct fuse_buf *data, int fd, off_t off, bool reads)
+{
+	size_t size = data->size, copied[SHUFFLES], sum = 0;
+
+	for (unsigned i = SHUFFLES; i-- > 0;) {
+		size_t start = start_of(size, i);
+		size_t length = (i + 1 < SHUFFLES ? start_of(size, i + 1) : size) - start;
+		struct fuse_bufvec part = part_of(data, start, length, i % 2);
+		struct fuse_bufvec place = place_in(fd, length, off + (off_t)start);
+		ssize_t res = by_turns(reads ? &part : &place, reads ? &place : &part,
+				       i + (unsigned)(off / 4096));
+
+		if (res < 0)
+			return res;
+		copied[i] = (size_t)res;
+	}
+	for (unsigned i = 0; i < SHUFFLES; i++) {
+		size_t end = i + 1 < SHUFFLES ? start_of(size, i + 1) : size;
+
+		sum += copied[i];
+		if (sum < end)
+			break;
+	}
+	return (ssize_t)sum;
+}
+
+static void shuffled_read(fuse_req_t req, struct file *file, size_t size, off_t off)
+{
+	struct fuse_buf data;
+	int error = fuse_req_get_data(req, &data);
+	ssize_t got = error ? error : shuffle(&data, file->fd, off, true);
+
+	if (got < 0)
+		fuse_reply_err(req, (int)-got);
+	else
+		fuse_reply_read_filled(req, (size_t)got);
+}
+
+/* A pipe's data come in their order, and no other way. */
+static void shuffled_write(fuse_req_t req, struct file *file, struct fuse_bufvec *data,
+			   off_t off)
+{
+	struct fuse_buf buf;
+
+	if ((data->buf[0].flags & FUSE_BUF_IS_FD) &&
+	    !(data->buf[0].flags & FUSE_BUF_FD_SEEK))
+		data_write(req, file, data, off);
+	else if (fuse_req_get_data(req, &buf))
+		fuse_reply_err(req, EIO);
+	else
+		reply_written(req, shuffle(&buf, file->fd, off, false));
+}
+
+/* ---- unfilled: a reply of bytes that nobody has put anywhere ---- */
+
+static void unfilled_read(fuse_req_t req, struct file *file, size_t size, off_t off)
+{
+	struct fuse_buf data;
+
+	if (fuse_req_get_data(req, &data))
+		fuse_reply_err(req, ENODATA);
+	else if (!fuse_req_is_zero_copy(req))
+		fuse_reply_err(req, EIO);
+	else
+		fuse_reply_read_filled(req, size);
+}
+
+/* ---- looking: a handler that reads descriptors itself, and knows no better ---- */
+
+static void looking_write(fuse_req_t req, struct file *file, struct fuse_bufvec *data,
+			  off_t off)
+{
+	const struct fuse_buf *buf = &data->buf[0];
+	char *memory = malloc(buf->size + 1);
+	ssize_t got = -ENOMEM;
+
+	if (!(buf->flags & FUSE_BUF_IS_FD))
+		got = result_of(pwrite(file->fd, buf->mem, buf->size, off));
+	else if (memory) {
+		got = result_of(buf->flags & FUSE_BUF_FD_SEEK
+					? pread(buf->fd, memory, buf->size, buf->pos)
+					: read(buf->fd, memory, buf->size));
+		if (got > 0)
+			got = result_of(pwrite(file->fd, memory, (size_t)got, off));
+	}
+	free(memory);
+	reply_written(req, got);
+}
+
 /* ---- striped: pieces in turn from several files ---- */
 
 /* The caller frees it. *count is how many there are; the first one is empty. */
@@ -622,6 +791,9 @@ const struct way ways[] = {
 	{ .name = "memory", .read = memory_read, .write = memory_write },
 	{ .name = "pieces", .read = pieces_read, .write = data_write },
 	{ .name = "payload", .read = payload_read, .write = payload_write },
+	{ .name = "shuffled", .read = shuffled_read, .write = shuffled_write },
+	{ .name = "unfilled", .read = unfilled_read, .write = data_write },
+	{ .name = "looking", .read = memory_read, .write = looking_write },
 	{ .name = "retry", .read = retry_read, .write = fd_write },
 	{ .name = "crowded", .read = crowded_read, .write = fd_write },
 	{ .name = "striped",
