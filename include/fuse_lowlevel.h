@@ -1278,7 +1278,7 @@ enum fuse_copy_reason {
 	/** The queue that it came by has no zero-copy: not asked for, or not to be had. */
 	FUSE_COPIED_BY_QUEUE,
 
-	/** Its file was opened without zero-copy: the filesystem declined. */
+	/** Its file was opened without zero-copy: the filesystem declined, or never answers so. */
 	FUSE_COPIED_DECLINED,
 
 	/** The reply to a read was in memory. */

@@ -30,12 +30,12 @@ globals().update(
 )
 
 
-def serve(work, transport, program, *options, **kwargs):
+def serve(work, transport, program, *options, modules="subdir", **kwargs):
     """A mount of an example that passes on a new folder, which is .source."""
     source = Path(work) / f"source-{len(list(Path(work).iterdir()))}"
     source.mkdir()
     source.chmod(0o755)
-    options = ["modules=subdir", f"subdir={source}", *options]
+    options = [f"modules={modules}", f"subdir={source}", *options]
     mount = Mount(work, transport, program=f"example/{program}", options=options, **kwargs)
     mount.source = source
     return mount

@@ -448,6 +448,72 @@ def test_many_stripes_at_once(work, transport):
             each.result()
 
 
+# Which opens ask: learned from the answers
+
+
+def read_often(path, times):
+    for _ in range(times):
+        with open(path, "rb", buffering=0) as file:
+            assert file.read(100)
+
+
+def figures(mount):
+    """How many reads there were, and how many of them the kernel had made ready."""
+    seen = report(mount)
+    return seen["reads"], seen["zero_copied_reads"]
+
+
+@ZERO_COPIES
+def test_files_in_memory_are_left_alone(work, transport):
+    with serve(work, transport, "direct_io", "says_nothing") as mount:
+        for name in ("memory", "fd"):
+            (mount.folder / name).write_bytes(bytes(4096))
+
+        def body():
+            read_often(mount.path / "memory", 100)
+            reads, zero_copied = figures(mount)
+            assert reads >= 100
+            if not mount.transport.may_decline:
+                assert zero_copied == reads
+                return
+            # Until it is known; and a try after 32 opens, and after 64 more.
+            assert 4 <= zero_copied <= 16 + 3, zero_copied
+            # Another file speaks for itself when it has been read, but not at once.
+            read_often(mount.path / "fd", 100)
+            later_reads, later = figures(mount)
+            assert later_reads - reads >= 100
+            assert later - zero_copied >= 90, (zero_copied, later)
+            # And one that has been found to pay is not the others' excuse.
+            read_often(mount.path / "memory", 20)
+            assert figures(mount)[1] - later <= 2
+
+        call(body)
+    if mount.transport.may_decline:
+        assert "opened without zero-copy" in mount.log()
+
+
+@ZERO_COPIES
+def test_files_that_are_written_in_memory(work, transport):
+    with serve(work, transport, "old_write", "says_nothing") as mount:
+        call(lambda: [(mount.path / "fd").write_bytes(b"x" * 5000) for _ in range(60)])
+        assert (mount.folder / "fd").read_bytes() == b"x" * 5000
+        seen = call(report, mount)
+    assert seen["writes"] >= 60
+    if mount.transport.may_decline:
+        assert 4 <= seen["zero_copied_writes"] <= 30, seen
+    else:
+        assert seen["zero_copied_writes"] == seen["writes"], seen
+
+
+@ZERO_COPIES
+def test_hint_where_nobody_can_decline(work, transport):
+    with serve(work, transport, "direct_io") as mount:
+        (mount.folder / "memory").write_bytes(bytes(4096))
+        call(read_often, mount.path / "memory", 1100)
+    hint = "were copied in spite of io_uring_zero_copy"
+    assert (hint in mount.log()) == (not mount.transport.may_decline), mount.log()
+
+
 def test_stripe_that_ends_early(work, transport):
     """What follows a piece that came out short does not count."""
     with serve(work, transport, "direct_io") as mount:

@@ -9,6 +9,7 @@
 #include "fuse_config.h"
 #include "mount/mount.h"
 #include "path/path.h"
+#include "session/session.h"
 
 /* ---- The beginning and the end, as the session calls them ---- */
 
@@ -117,6 +118,8 @@ static int set_up(struct fuse *f, struct fuse_args *args,
 		  const struct fuse_operations *op, size_t op_size,
 		  struct libfuse_version *version, void *user_data)
 {
+	bool in_memory;
+
 	if (fuse_config_parse(&f->conf, args) != 0)
 		return -1;
 	f->fs = fuse_stack_new(op, op_size, user_data, f->conf.debug);
@@ -124,11 +127,15 @@ static int set_up(struct fuse *f, struct fuse_args *args,
 		return -1;
 	/* The modules above it have both ways to read. */
 	f->has_read_buf = fuse_stack_has_read_buf(f->fs);
+	in_memory = fuse_stack_is_in_memory(f->fs);
 	if (fuse_modules_push(f, args) != 0)
 		return -1;
 	f->se = fuse_session_new_versioned(args, &operations, sizeof(operations), version,
 					   f);
-	return f->se ? 0 : -1;
+	if (!f->se)
+		return -1;
+	f->se->in_memory = in_memory;
+	return 0;
 }
 
 struct fuse *fuse_make(struct fuse_args *args, const struct fuse_operations *op,

@@ -284,6 +284,8 @@ void fuse_cleanup_may_start(struct fuse *f);
 struct fuse_fs *fuse_stack_new(const struct fuse_operations *op, size_t op_size,
 			       void *private_data, bool debug);
 /* Whether reads come as a buffer vector, and need no memory beforehand. */
+/* Whether all that is read and written is in memory. */
+bool fuse_stack_is_in_memory(const struct fuse_fs *fs);
 bool fuse_stack_has_read_buf(const struct fuse_fs *fs);
 bool fuse_stack_has_create(const struct fuse_fs *fs);
 /* Memory for so much data, to be freed with free(). */

@@ -89,6 +89,11 @@ bool fuse_stack_has_read_buf(const struct fuse_fs *fs)
 	return fs->op.read_buf;
 }
 
+bool fuse_stack_is_in_memory(const struct fuse_fs *fs)
+{
+	return !fs->op.read_buf && !fs->op.write_buf;
+}
+
 bool fuse_stack_has_create(const struct fuse_fs *fs)
 {
 	return fs->op.create;

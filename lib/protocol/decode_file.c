@@ -140,6 +140,7 @@ static int call_read(struct fuse_req *req, const struct fuse_message *message, r
 	if (!op)
 		return -ENOSYS;
 	req->data.size = in->size;
+	req->open_flags = file.flags;
 	op(req, req->nodeid, in->size, (off_t)in->offset, &file);
 	return 0;
 }
@@ -186,6 +187,7 @@ int fuse_decode_write(struct fuse_req *req, struct fuse_message *message)
 
 	if (message->payload_size < in->size)
 		return FUSE_MALFORMED;
+	req->open_flags = file.flags;
 	if (in->write_flags & FUSE_WRITE_LOCKOWNER)
 		file.lock_owner = in->lock_owner;
 	if (!fuse_write_data(req, in->size, &req->data))

@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 
+#include "protocol/policy.h"
 #include "transport/transport.h"
 
 /* The table of requests in flight is cut in shards, so that queues do not meet there. */
@@ -98,6 +99,7 @@ struct fuse_protocol {
 	size_t retrieve_max;
 	_Atomic bool zero_copy;	 /* the transport can, so that opens ask for it */
 	_Atomic int write_habit; /* enum fuse_write_habit */
+	struct fuse_policy policy;
 	_Atomic bool got_init;
 	_Atomic bool got_destroy;
 

@@ -117,6 +117,14 @@ static bool needs_no_copy(const struct fuse_req *req, const struct fuse_bufvec *
 	return true;
 }
 
+/* What a transport that can moves past this process. */
+static bool is_one_descriptor(const struct fuse_bufvec *data)
+{
+	const unsigned kind = FUSE_BUF_IS_FD | FUSE_BUF_FD_RETRY;
+
+	return data->count == 1 && (data->buf[0].flags & kind) == FUSE_BUF_IS_FD;
+}
+
 static void count_copied(struct fuse_req *req, size_t bytes, bool in_place)
 {
 	fuse_count_copied(req->counters, bytes, in_place && req->transport->is_uring,
@@ -128,6 +136,8 @@ static void count_data(struct fuse_req *req, size_t bytes, bool in_place)
 {
 	struct fuse_counters *counters = req->counters;
 
+	if (req->zero_copied && bytes && !req->on_trial)
+		fuse_policy_learn(req, !req->loaded && !req->filled);
 	if (!req->zero_copied || req->loaded || req->filled) {
 		count_copied(req, bytes, in_place);
 		if (req->filled)
@@ -180,6 +190,8 @@ static int deliver(struct fuse_req *req, int error, const struct iovec *iov, int
 	/* before the reply: once it has left, its receiver may look at the counters */
 	if (!error && req->opcode == FUSE_READ) {
 		fuse_count(&req->counters->bytes_read, size);
+		if (req->zero_copied && size)
+			fuse_policy_learn(req, false);
 		count_copied(req, size, all_in_room(req, iov, count));
 	}
 	res = req->transport->reply(req, error, iov, count);
@@ -250,14 +262,18 @@ int fuse_protocol_reply_init(struct fuse_req *req, const struct fuse_init_out *o
 }
 
 /* Where it would not come about, the kernel is not asked. */
-static bool wants_zero_copy(const struct fuse_req *req, const struct fuse_file_info *fi)
+static bool wants_zero_copy(const struct fuse_req *req, uint64_t nodeid,
+			    const struct fuse_file_info *fi)
 {
-	return atomic_load_explicit(&req->protocol->zero_copy, memory_order_relaxed) &&
-	       fi->zero_copy != FUSE_ZERO_COPY_DECLINE && fi->backing_id <= 0;
+	if (!atomic_load_explicit(&req->protocol->zero_copy, memory_order_relaxed) ||
+	    fi->zero_copy == FUSE_ZERO_COPY_DECLINE || fi->backing_id > 0)
+		return false;
+	return fi->zero_copy == FUSE_ZERO_COPY_ASK ||
+	       fuse_policy_asks(req->protocol, nodeid, fi->flags);
 }
 
 static void encode_open(const struct fuse_req *req, struct fuse_open_out *out,
-			const struct fuse_file_info *fi)
+			uint64_t nodeid, const struct fuse_file_info *fi)
 {
 	out->fh = fi->fh;
 	if (fi->direct_io)
@@ -272,7 +288,7 @@ static void encode_open(const struct fuse_req *req, struct fuse_open_out *out,
 		out->open_flags |= FOPEN_NOFLUSH;
 	if (fi->parallel_direct_writes)
 		out->open_flags |= FOPEN_PARALLEL_DIRECT_WRITES;
-	if (wants_zero_copy(req, fi))
+	if (wants_zero_copy(req, nodeid, fi))
 		out->open_flags |= FOPEN_IO_URING_ZERO_COPY;
 	if (fi->backing_id > 0) {
 		out->open_flags |= FOPEN_PASSTHROUGH;
@@ -287,7 +303,7 @@ int fuse_reply_open(fuse_req_t req, const struct fuse_file_info *fi)
 	if (!fuse_reply_claim(req))
 		return -EINVAL;
 	out = place(req, &local, sizeof(local));
-	encode_open(req, out, fi);
+	encode_open(req, out, req->nodeid, fi);
 	return deliver_one(req, out, sizeof(*out));
 }
 
@@ -314,7 +330,7 @@ int fuse_reply_create(fuse_req_t req, const struct fuse_entry_param *e,
 		return -EINVAL;
 	out = place(req, &local, sizeof(local));
 	fuse_entry_from_param(&out->entry, e);
-	encode_open(req, &out->open, fi);
+	encode_open(req, &out->open, e->ino, fi);
 	return deliver_one(req, out, sizeof(*out));
 }
 
@@ -412,6 +428,7 @@ int fuse_reply_deliver_data(struct fuse_req *req, struct fuse_bufvec *data,
 			    enum fuse_buf_copy_flags flags)
 {
 	bool in_place = needs_no_copy(req, data);
+	bool by_descriptor = is_one_descriptor(data);
 	size_t size = fuse_buf_size(data);
 	size_t sent = 0;
 	int res;
@@ -423,6 +440,11 @@ int fuse_reply_deliver_data(struct fuse_req *req, struct fuse_bufvec *data,
 	}
 	res = req->transport->reply_data(req, data, flags, &sent);
 	log_reply(req, res, sent);
+	/* What was not zero-copied, but could have been, speaks for it next time. */
+	if (!res && req->opcode == FUSE_READ && by_descriptor)
+		fuse_policy_learn(req, true);
+	else if (!res && req->zero_copied && sent)
+		fuse_policy_learn(req, false);
 	if (!res && req->opcode == FUSE_READ) {
 		fuse_count(&req->counters->bytes_read, sent);
 		count_copied(req, sent, in_place);
@@ -462,6 +484,7 @@ int fuse_reply_deliver_ranges(struct fuse_req *req, const struct fuse_fd_range *
 {
 	int res = req->transport->reply_ranges(req, ranges, count);
 
+	fuse_policy_learn(req, true);
 	note_failure(req, res);
 	finish(req);
 	return res;

@@ -35,6 +35,16 @@ static void on_disconnected(struct fuse_protocol *protocol)
  */
 #define LEAST_PAYLOAD (XATTR_SIZE_MAX + 2 * PATH_MAX)
 
+/* Whoever insists gets it all the same. */
+static bool has_no_use_for_it(const struct fuse_session *se)
+{
+	if (!se->in_memory || se->options.io_uring_strict)
+		return false;
+	fuse_log(FUSE_LOG_INFO, "fuse: the filesystem reads and writes in memory only, "
+				"which takes less time without io_uring_zero_copy\n");
+	return true;
+}
+
 static struct fuse_uring *make(struct fuse_session *se, struct fuse_uring_reason *why)
 {
 	struct fuse_uring_config *config = &se->uring_config;
@@ -53,7 +63,7 @@ static struct fuse_uring *make(struct fuse_session *se, struct fuse_uring_reason
 	config->fd = se->fd;
 	config->queue_depth = se->options.queue_depth;
 	config->poll_us = se->options.poll_us;
-	config->zero_copy = se->options.zero_copy;
+	config->zero_copy = se->options.zero_copy && !has_no_use_for_it(se);
 	config->unlinked = se->options.unlinked;
 	config->pool = se->options.pool;
 	config->pin = se->options.pin;
@@ -64,6 +74,15 @@ static struct fuse_uring *make(struct fuse_session *se, struct fuse_uring_reason
 	config->debug = se->protocol.debug;
 	config->disconnected = on_disconnected;
 	return fuse_uring_new(config, why);
+}
+
+/* How opens are to be answered from now on. */
+static void tell_protocol(struct fuse_session *se)
+{
+	struct fuse_protocol *protocol = &se->protocol;
+
+	atomic_store(&protocol->zero_copy, fuse_uring_zero_copy(se->uring));
+	atomic_store(&protocol->policy.for_all, fuse_uring_zero_copies_all(se->uring));
 }
 
 static void replace(struct fuse_session *se, struct fuse_uring *uring)
@@ -103,7 +122,7 @@ static int start(struct fuse_session *se)
 
 	atomic_store(&se->on_rings, true);
 	/* Before the first open can arrive. Where it does not come about, the kernel ignores it. */
-	atomic_store(&se->protocol.zero_copy, fuse_uring_zero_copy(se->uring));
+	tell_protocol(se);
 	error = fuse_uring_start(se->uring, &why);
 	if (error) {
 		fuse_rings_step_down(se, why.text);
@@ -111,7 +130,7 @@ static int start(struct fuse_session *se)
 		replace(se, NULL);
 		return error;
 	}
-	atomic_store(&se->protocol.zero_copy, fuse_uring_zero_copy(se->uring));
+	tell_protocol(se);
 	pool = fuse_uring_pool(se->uring);
 	fuse_log(FUSE_LOG_INFO, "fuse: using io_uring (%s%s%s%s%s), %u queues\n",
 		 fuse_uring_dialect(se->uring), *pool ? ", " : "", pool,

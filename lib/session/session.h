@@ -94,6 +94,8 @@ struct fuse_session {
 
 	struct fuse_stats_file *stats;
 
+	bool in_memory; /* no handler ever answers with descriptors, or could write to one */
+
 	struct fuse_cuse *cuse; /* of cuse/, one piece of memory; NULL: no device */
 };
 

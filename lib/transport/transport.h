@@ -127,6 +127,7 @@ struct fuse_req {
 	uint64_t unique;
 	uint64_t nodeid;
 	uint32_t opcode;
+	int open_flags; /* what the file of a read or a write was opened with */
 	struct fuse_ctx ctx;
 	struct fuse_buf
 		data; /* a write's, as its handler was given them; a read's size */

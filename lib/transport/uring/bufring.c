@@ -257,6 +257,7 @@ const struct fuse_uring_dialect fuse_uring_bufring_zero_copy = {
 	.pool = FUSE_URING_POOL_REGISTERED,
 	.pin = FUSE_URING_PIN_ALL,
 	.zero_copy = true,
+	.for_all = true,
 	.suits = wants_zero_copy,
 	.probe = probe_zero_copy,
 };

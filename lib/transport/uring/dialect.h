@@ -28,8 +28,9 @@ struct fuse_uring_dialect {
 	/* What the kernel itself pins, and maps for itself. */
 	enum fuse_uring_pin pin;
 
-	/* The kernel leaves data with their clients where it was asked to. */
+	/* The kernel leaves data with their clients: all, or where it was asked to. */
 	bool zero_copy;
+	bool for_all;
 
 	/*
 	 * What to go on with, in the same memory, when the kernel refuses set-up for lack of

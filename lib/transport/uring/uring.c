@@ -547,6 +547,11 @@ bool fuse_uring_zero_copy(const struct fuse_uring *uring)
 	return uring->dialect->zero_copy;
 }
 
+bool fuse_uring_zero_copies_all(const struct fuse_uring *uring)
+{
+	return uring->dialect->for_all;
+}
+
 unsigned fuse_uring_queues(const struct fuse_uring *uring)
 {
 	return uring->queue_count;

@@ -110,6 +110,8 @@ const char *fuse_uring_pool(const struct fuse_uring *uring);
 bool fuse_uring_pins_headers(const struct fuse_uring *uring);
 /* Constant from fuse_uring_start() on. */
 bool fuse_uring_zero_copy(const struct fuse_uring *uring);
+/* ...for all requests, with nobody asked. */
+bool fuse_uring_zero_copies_all(const struct fuse_uring *uring);
 unsigned fuse_uring_queues(const struct fuse_uring *uring);
 const struct fuse_counters *fuse_uring_counters(const struct fuse_uring *uring,
 						unsigned queue);
@@ -183,6 +185,12 @@ static inline bool fuse_uring_pins_headers(const struct fuse_uring *uring)
 }
 
 static inline bool fuse_uring_zero_copy(const struct fuse_uring *uring)
+{
+	(void)uring;
+	return false;
+}
+
+static inline bool fuse_uring_zero_copies_all(const struct fuse_uring *uring)
 {
 	(void)uring;
 	return false;

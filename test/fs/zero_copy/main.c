@@ -19,6 +19,7 @@ static const struct fuse_opt option_specs[] = {
 	{ "folder=%s", offsetof(struct options, folder), 0 },
 	{ "longer=%u", offsetof(struct options, longer), 0 },
 	FLAG("old_write", old_write),
+	FLAG("says_nothing", says_nothing),
 	FLAG("no_capability", no_capability),
 	FLAG("writeback", writeback),
 	FLAG("direct_io", direct_io),
@@ -29,6 +30,7 @@ static const char help[] =
 	"    -o folder=PATH         where the data is\n"
 	"    -o longer=N            say that each file has N bytes more than it has\n"
 	"    -o old_write           have write(), and no write_buf()\n"
+	"    -o says_nothing        leave it to the library which opens ask for zero-copy\n"
 	"    -o no_capability       do not ask for FUSE_CAP_ZERO_COPY_WRITE\n"
 	"    -o writeback           let the kernel collect writes\n"
 	"    -o direct_io           let all files go past the page cache\n\n";
@@ -125,8 +127,10 @@ static void zc_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	fi->fh = (uintptr_t)file;
 	fi->direct_io = !way || way->direct || options.direct_io;
 	fi->parallel_direct_writes = fi->direct_io;
-	fi->zero_copy =
-		!way || way->declines ? FUSE_ZERO_COPY_DECLINE : FUSE_ZERO_COPY_ASK;
+	if (!way || way->declines)
+		fi->zero_copy = FUSE_ZERO_COPY_DECLINE;
+	else if (!options.says_nothing)
+		fi->zero_copy = FUSE_ZERO_COPY_ASK;
 	if (fuse_reply_open(req, fi) < 0 && file)
 		file_close(file);
 }

@@ -46,6 +46,7 @@ extern struct options {
 	char *folder;
 	int old_write;	   /* there is write(), and no write_buf() */
 	int no_capability; /* write_buf(), but no FUSE_CAP_ZERO_COPY_WRITE */
+	int says_nothing;  /* of zero-copy, when files are opened */
 	int writeback;
 	int direct_io;
 	unsigned longer; /* by so many bytes is a file said to be longer than it is */
