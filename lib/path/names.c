@@ -14,6 +14,17 @@
 
 /* ---- New names ---- */
 
+/* Tells the kernel what the filesystem has made, or why it has not. */
+static void end_with_new_name(struct fuse_op *op, int error, fuse_ino_t parent,
+			      const char *name)
+{
+	struct fuse_entry_param e;
+
+	if (!error)
+		error = fuse_look_up(op, parent, name, &e, NULL);
+	fuse_op_end_with_entry(op, error, &e);
+}
+
 /* Filesystems that have create() need not have mknod() for regular files. */
 static int make_regular(struct fuse_op *op, mode_t mode)
 {
@@ -29,7 +40,6 @@ static int make_regular(struct fuse_op *op, mode_t mode)
 void fuse_path_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 		     dev_t rdev)
 {
-	struct fuse_entry_param e;
 	struct fuse_op op;
 	int error = fuse_op_begin_entry(&op, req, parent, name);
 
@@ -42,14 +52,11 @@ void fuse_path_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 		error = make_regular(&op, mode);
 	if (error == -ENOSYS)
 		error = fuse_fs_mknod(op.f->fs, fuse_op_path(&op), mode, rdev);
-	if (!error)
-		error = fuse_look_up(&op, parent, name, &e, NULL);
-	fuse_op_end_with_entry(&op, error, &e);
+	end_with_new_name(&op, error, parent, name);
 }
 
 void fuse_path_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
-	struct fuse_entry_param e;
 	struct fuse_op op;
 	int error = fuse_op_begin_entry(&op, req, parent, name);
 
@@ -58,15 +65,12 @@ void fuse_path_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 		return;
 	}
 	error = fuse_fs_mkdir(op.f->fs, fuse_op_path(&op), mode);
-	if (!error)
-		error = fuse_look_up(&op, parent, name, &e, NULL);
-	fuse_op_end_with_entry(&op, error, &e);
+	end_with_new_name(&op, error, parent, name);
 }
 
 void fuse_path_symlink(fuse_req_t req, const char *target, fuse_ino_t parent,
 		       const char *name)
 {
-	struct fuse_entry_param e;
 	struct fuse_op op;
 	int error = fuse_op_begin_entry(&op, req, parent, name);
 
@@ -75,9 +79,7 @@ void fuse_path_symlink(fuse_req_t req, const char *target, fuse_ino_t parent,
 		return;
 	}
 	error = fuse_fs_symlink(op.f->fs, target, fuse_op_path(&op));
-	if (!error)
-		error = fuse_look_up(&op, parent, name, &e, NULL);
-	fuse_op_end_with_entry(&op, error, &e);
+	end_with_new_name(&op, error, parent, name);
 }
 
 static void ask_for(struct fuse_op *op, int i, fuse_ino_t ino, const char *name,

@@ -67,21 +67,25 @@ void fuse_loop_wait(struct fuse_session *se, int fd)
  */
 #define FORGETS_COME_TOGETHER_NS 1000000
 
-bool fuse_loop_got_forgets(const struct fuse_session *se, const struct fuse_buf *buf)
+static bool are_forgets(const struct fuse_buf *buf)
 {
 	const struct fuse_in_header *header = buf->mem;
 
-	return atomic_load_explicit(&se->on_rings, memory_order_relaxed) &&
-	       !(buf->flags & FUSE_BUF_IS_FD) && buf->size >= sizeof(*header) &&
+	return !(buf->flags & FUSE_BUF_IS_FD) && buf->size >= sizeof(*header) &&
 	       (header->opcode == FUSE_FORGET || header->opcode == FUSE_BATCH_FORGET);
 }
 
-void fuse_loop_forget(struct fuse_dev_channel *channel, const struct fuse_buf *buf)
+bool fuse_loop_forget(struct fuse_session *se, struct fuse_dev_channel *channel,
+		      const struct fuse_buf *buf)
 {
 	const struct timespec pause = { .tv_nsec = FORGETS_COME_TOGETHER_NS };
 
+	if (!atomic_load_explicit(&se->on_rings, memory_order_relaxed) ||
+	    !are_forgets(buf))
+		return false;
 	fuse_dev_process(channel, buf);
 	nanosleep(&pause, NULL);
+	return true;
 }
 
 /* Returns the former flags, or -1 if there is nothing to restore. */
@@ -120,9 +124,7 @@ int fuse_session_loop(struct fuse_session *se)
 		wait = !se->has_io || received == -EAGAIN;
 		if (!fuse_loop_received(se, received))
 			continue;
-		if (fuse_loop_got_forgets(se, &buf))
-			fuse_loop_forget(channel, &buf);
-		else
+		if (!fuse_loop_forget(se, channel, &buf))
 			fuse_dev_process(channel, &buf);
 	}
 	fuse_dev_buf_free(&buf);

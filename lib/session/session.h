@@ -173,10 +173,12 @@ int fuse_loop_end(struct fuse_session *se);
 bool fuse_loop_received(struct fuse_session *se, int received);
 /* Until there may be a message, the session has exited, or a signal has come. */
 void fuse_loop_wait(struct fuse_session *se, int fd);
-/* Whether the message is nothing but forgets, beside rings that carry all else. */
-bool fuse_loop_got_forgets(const struct fuse_session *se, const struct fuse_buf *buf);
-/* Carries them out, and pauses before the next ones. */
-void fuse_loop_forget(struct fuse_dev_channel *channel, const struct fuse_buf *buf);
+/*
+ * If the message is nothing but forgets, beside rings that carry all else: carries them out, and
+ * pauses before the next ones. Otherwise returns false.
+ */
+bool fuse_loop_forget(struct fuse_session *se, struct fuse_dev_channel *channel,
+		      const struct fuse_buf *buf);
 
 /* workers.c */
 

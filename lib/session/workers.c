@@ -232,10 +232,8 @@ static void *run_worker(void *data)
 			fuse_loop_wait(se, fuse_dev_channel_fd(worker->channel));
 		if (!fuse_loop_received(se, received))
 			continue;
-		if (fuse_loop_got_forgets(se, &worker->buf)) {
-			fuse_loop_forget(worker->channel, &worker->buf);
+		if (fuse_loop_forget(se, worker->channel, &worker->buf))
 			continue;
-		}
 		become_busy(pool);
 		fuse_dev_process(worker->channel, &worker->buf);
 		stay = become_idle(pool);
