@@ -123,7 +123,7 @@ sanitizers()
 	# shellcheck disable=SC2086
 	CC=clang build asan $sanitize -Db_sanitize=address,undefined
 	if [ -z "$all" ]; then
-		suite asan -m sanitize
+		suite asan -m sanitize --transports=dev-multi,io_uring
 		return 0
 	fi
 	suite asan
