@@ -554,7 +554,7 @@ def read_to_end(path):
     return b"".join(pieces)
 
 
-@pytest.mark.parametrize("name", ["pipe", "socket"])
+@pytest.mark.parametrize("name", ["pipe", "socket", "sent"])
 def test_without_positions(work, transport, name):
     content = pattern.data(1_500_000, 8)
     with serve(work, transport) as mount:

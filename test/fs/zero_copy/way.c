@@ -682,6 +682,39 @@ static void near_write(fuse_req_t req, struct file *file, struct fuse_bufvec *da
 	fuse_reply_write_fd(req, file->near, -1, fuse_buf_size(data));
 }
 
+/* ---- sent: to a socket and from one by fuse_buf_copy(), which waits ---- */
+
+static struct fuse_bufvec stream(int fd, size_t size)
+{
+	struct fuse_bufvec place = FUSE_BUFVEC_INIT(size);
+
+	place.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_RETRY;
+	place.buf[0].fd = fd;
+	return place;
+}
+
+static void sent_read(fuse_req_t req, struct file *file, size_t size, off_t off)
+{
+	struct fuse_bufvec source = stream(file->near, size);
+	struct fuse_bufvec data = { .count = 1 };
+	ssize_t got = fuse_req_get_data(req, &data.buf[0]);
+
+	if (got == 0)
+		got = fuse_buf_copy(&data, &source, 0);
+	if (got < 0)
+		fuse_reply_err(req, (int)-got);
+	else
+		fuse_reply_read_filled(req, (size_t)got);
+}
+
+static void sent_write(fuse_req_t req, struct file *file, struct fuse_bufvec *data,
+		       off_t off)
+{
+	struct fuse_bufvec place = stream(file->near, fuse_buf_size(data));
+
+	reply_written(req, fuse_buf_copy(&place, data, 0));
+}
+
 /* ---- blocked: a pipe with which nothing ever happens, empty or full ---- */
 
 static int blocked_open(struct file *file, int flags)
@@ -810,6 +843,11 @@ const struct way ways[] = {
 	  .open = socket_open,
 	  .read = near_read,
 	  .write = near_write,
+	  .direct = true },
+	{ .name = "sent",
+	  .open = socket_open,
+	  .read = sent_read,
+	  .write = sent_write,
 	  .direct = true },
 	{ .name = "blocked",
 	  .open = blocked_open,
