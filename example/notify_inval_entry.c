@@ -14,7 +14,7 @@
  * not list it. --expire only has names asked for again: what is open or mounted below
  * a name that turns out to be right stays as it is.
  */
-#include "serve.h"
+#include "ticker.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -146,19 +146,16 @@ static const struct fuse_opt table[] = {
 int main(int argc, char **argv)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(argc, argv);
-	struct program program = {
+	const struct program program = {
 		.help = "    --interval=SECONDS     between two names (1)\n"
 			"    --no-notify            do not tell the kernel\n"
 			"    --expire               tell it to ask again, not to drop the name\n",
 		.operations = &operations,
-		.tick = rename_file,
 	};
 	int status = 1;
 
-	if (fuse_opt_parse(&args, &options, table, NULL) == 0) {
-		program.interval = options.interval;
-		status = serve(&args, &program);
-	}
+	if (fuse_opt_parse(&args, &options, table, NULL) == 0)
+		status = serve_and_tick(&args, &program, rename_file, options.interval);
 	fuse_opt_free_args(&args);
 	return status;
 }

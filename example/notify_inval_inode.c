@@ -13,7 +13,7 @@
  * The file shows how often it has been changed. With --no-notify it seems to stay as it was when
  * it was read first.
  */
-#include "serve.h"
+#include "ticker.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -151,18 +151,15 @@ static const struct fuse_opt table[] = {
 int main(int argc, char **argv)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(argc, argv);
-	struct program program = {
+	const struct program program = {
 		.help = "    --interval=SECONDS     between two changes (1)\n"
 			"    --no-notify            do not tell the kernel\n",
 		.operations = &operations,
-		.tick = change,
 	};
 	int status = 1;
 
-	if (fuse_opt_parse(&args, &options, table, NULL) == 0) {
-		program.interval = options.interval;
-		status = serve(&args, &program);
-	}
+	if (fuse_opt_parse(&args, &options, table, NULL) == 0)
+		status = serve_and_tick(&args, &program, change, options.interval);
 	fuse_opt_free_args(&args);
 	return status;
 }

@@ -16,7 +16,7 @@
  * remembers, and how many it has remembered at most. Needs Linux 6.18; on an older kernel the
  * filesystem says so once and goes on.
  */
-#include "serve.h"
+#include "ticker.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -232,18 +232,15 @@ static const struct fuse_opt table[] = {
 int main(int argc, char **argv)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(argc, argv);
-	struct program program = {
+	const struct program program = {
 		.help = "    --keep=N               prune when there are more inodes (1000)\n"
 			"    --interval=SECONDS     how often to look (0.2)\n",
 		.operations = &operations,
-		.tick = prune,
 	};
 	int status = 1;
 
-	if (fuse_opt_parse(&args, &options, table, NULL) == 0) {
-		program.interval = options.interval;
-		status = serve(&args, &program);
-	}
+	if (fuse_opt_parse(&args, &options, table, NULL) == 0)
+		status = serve_and_tick(&args, &program, prune, options.interval);
 	for (unsigned i = 0; i <= FILES; i++)
 		free(nodes[i]);
 	fuse_opt_free_args(&args);

@@ -14,7 +14,7 @@
  * these were found again by retrieving, and how often the filesystem was asked for the data all the
  * same: hardly ever.
  */
-#include "serve.h"
+#include "ticker.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -227,17 +227,14 @@ static const struct fuse_opt table[] = {
 int main(int argc, char **argv)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(argc, argv);
-	struct program program = {
+	const struct program program = {
 		.help = "    --interval=SECONDS     between two changes (1)\n",
 		.operations = &operations,
-		.tick = change,
 	};
 	int status = 1;
 
-	if (fuse_opt_parse(&args, &options, table, NULL) == 0) {
-		program.interval = options.interval;
-		status = serve(&args, &program);
-	}
+	if (fuse_opt_parse(&args, &options, table, NULL) == 0)
+		status = serve_and_tick(&args, &program, change, options.interval);
 	fuse_opt_free_args(&args);
 	return status;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the examples of notifications have in common: a session from its command line to its
- * end, as hello_ll.c explains it, with a thread of the filesystem's own beside it.
+ * A session from its command line to its end, as hello_ll.c explains it, for filesystems whose
+ * subject is something else.
  */
 #ifndef EXAMPLE_SERVE_H
 #define EXAMPLE_SERVE_H
@@ -12,12 +12,16 @@
 struct program {
 	const char *help; /* a line for each option of its own */
 	const struct fuse_lowlevel_ops *operations;
+
 	/*
-	 * Called in a thread of its own again and again, every `interval` seconds from when
-	 * the filesystem is mounted until it is about to end.
+	 * Called, if there: when the session is mounted, in the background, and about to run,
+	 * which it does if this returns 0; when its loop has ended and it is still mounted;
+	 * when it is not mounted any more; and when it is gone.
 	 */
-	void (*tick)(struct fuse_session *session);
-	double interval;
+	int (*started)(struct fuse_session *session);
+	void (*loop_ended)(struct fuse_session *session);
+	void (*unmounted)(struct fuse_session *session);
+	void (*destroyed)(void);
 };
 
 /* args without the program's own options. Returns the exit status. */

@@ -8,7 +8,7 @@
 
 #include <pthread.h>
 
-#include "serve.h"
+#include "../../example/serve.h"
 
 struct held_lock;
 

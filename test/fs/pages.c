@@ -16,7 +16,7 @@
  *
  * The kernel may remember none of it.
  */
-#include "serve.h"
+#include "../../example/serve.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -79,7 +79,7 @@ static const struct fuse_opt option_specs[] = {
 
 static const char help[] =
 	"    -o reply=HOW           listings as: buf, iov, data, payload (buf)\n"
-	"    -o plus                readdirplus() instead of readdir()\n\n";
+	"    -o plus                readdirplus() instead of readdir()\n";
 
 /* What handlers have seen. An ioctl has a page even if it has no data. */
 static struct {
@@ -580,10 +580,9 @@ static void pages_init(void *userdata, struct fuse_conn_info *conn)
 	fuse_unset_feature_flag(conn, FUSE_CAP_READDIRPLUS_AUTO);
 }
 
-static void started(struct fuse_session *se)
+static int started(struct fuse_session *se)
 {
-	if (pthread_create(&helds.thread, NULL, answer_late, NULL) != 0)
-		abort();
+	return pthread_create(&helds.thread, NULL, answer_late, NULL);
 }
 
 static void loop_ended(struct fuse_session *se)

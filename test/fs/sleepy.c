@@ -59,7 +59,7 @@ static const struct fuse_opt option_specs[] = {
 };
 
 static const char help[] =
-	"    -o sleep_ms=N          how long what is slow takes, in milliseconds (100)\n\n";
+	"    -o sleep_ms=N          how long what is slow takes, in milliseconds (100)\n";
 
 static struct fuse_session *session;
 static struct lock_table posix_locks, bsd_locks;
@@ -346,9 +346,10 @@ static const struct fuse_lowlevel_ops operations = {
 
 /* ---- The end ---- */
 
-static void started(struct fuse_session *se)
+static int started(struct fuse_session *se)
 {
 	session = se;
+	return 0;
 }
 
 /* What comes of it is the library's business; that nothing breaks, the tests'. */

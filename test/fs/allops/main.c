@@ -30,7 +30,7 @@ static const char help[] =
 	"    -o timeout=SECONDS     for how long names and attributes are valid (0)\n"
 	"    -o reply=HOW           data is answered as: buf, iov, data, payload (buf)\n"
 	"    -o without=NAME:...    operations that are not there\n"
-	"    -o report=PATH         write .calls and .nodes there in the end\n\n";
+	"    -o report=PATH         write .calls and .nodes there in the end\n";
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
@@ -48,13 +48,13 @@ static const struct fuse_lowlevel_ops all_operations = {
 #undef MEMBER
 };
 
-static void started(struct fuse_session *se)
+static int started(struct fuse_session *se)
 {
 	session = se;
-	if (!control_start()) {
-		fprintf(stderr, "allops: no thread for commands\n");
-		fuse_session_exit(se);
-	}
+	if (control_start())
+		return 0;
+	fprintf(stderr, "allops: no thread for commands\n");
+	return -1;
 }
 
 static void loop_ended(struct fuse_session *se)

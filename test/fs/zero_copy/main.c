@@ -33,7 +33,7 @@ static const char help[] =
 	"    -o says_nothing        leave it to the library which opens ask for zero-copy\n"
 	"    -o no_capability       do not ask for FUSE_CAP_ZERO_COPY_WRITE\n"
 	"    -o writeback           let the kernel collect writes\n"
-	"    -o direct_io           let all files go past the page cache\n\n";
+	"    -o direct_io           let all files go past the page cache\n";
 
 /*
  * What the handlers saw. The file "report" has it, a line "NAME COUNT" for each.

@@ -7,7 +7,7 @@
 #ifndef TEST_FS_ZERO_COPY_H
 #define TEST_FS_ZERO_COPY_H
 
-#include "../serve.h"
+#include "../../../example/serve.h"
 
 #include <errno.h>
 #include <stdbool.h>
