@@ -19,8 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
+from typing import Callable, NamedTuple
 
 import plot
 import workloads
@@ -46,11 +46,24 @@ from workloads import (
 HERE = Path(__file__).resolve().parent
 ENABLED = Path("/sys/module/fuse/parameters/enable_uring")
 
-# What is measured instead, on which kernel: who competes, at what, and on how large files.
+
+class Mode(NamedTuple):
+    """What is measured: who competes, at what, on how large files, and with which example."""
+
+    contenders: Callable
+    workloads: list
+    size: str = "256M"
+    program: str = "passthrough_hp"
+    kernel: str = None  # if it takes a certain one
+
+
+# By the option that asks for it.
 MODES = {
-    "zero-copy": ("7.3", zero_copy_contenders, ZERO_COPY_WORKLOADS, "1G"),
-    "pools": ("7.3", pool_contenders, POOL_WORKLOADS, "256M"),
-    "rings": ("7.2 with patches", ring_contenders, RING_WORKLOADS, "1G"),
+    None: Mode(contenders, WORKLOADS),
+    "zero-copy": Mode(zero_copy_contenders, ZERO_COPY_WORKLOADS, size="1G", kernel="7.3"),
+    "pools": Mode(pool_contenders, POOL_WORKLOADS, kernel="7.3"),
+    "rings": Mode(ring_contenders, RING_WORKLOADS, size="1G", kernel="7.2 with patches"),
+    "path-based": Mode(path_contenders, PATH_WORKLOADS, program="passthrough"),
 }
 
 
@@ -60,11 +73,14 @@ def parse_arguments():
     parser.add_argument("--rounds", type=positive, metavar="N", help="default 7")
     parser.add_argument("--seconds", type=positive, metavar="S", help="per figure, default 3")
     parser.add_argument("--only", default="", metavar="REGEX", help="only these workloads")
-    mode = parser.add_mutually_exclusive_group()
-    for name, (kernel, *_) in MODES.items():
-        text = f"on Linux {kernel}: see README.md"
-        mode.add_argument(f"--{name}", action="store_const", dest="mode", const=name, help=text)
-    mode.add_argument(
+    modes = parser.add_mutually_exclusive_group()
+    for name, mode in MODES.items():
+        if mode.kernel:
+            text = f"on Linux {mode.kernel}: see README.md"
+            modes.add_argument(
+                f"--{name}", action="store_const", dest="mode", const=name, help=text
+            )
+    modes.add_argument(
         "--path-based", type=Path, metavar="ROOT", help="against the libfuse3 of the Debian in ROOT"
     )
     parser.add_argument("--peer", type=Path, metavar="PATH", help="another passthrough_hp")
@@ -78,20 +94,17 @@ def parse_arguments():
     for name in ("peer", "build", "output", "path_based"):
         path = getattr(plan, name)
         setattr(plan, name, path and path.resolve())
-    usual = None, contenders, WORKLOADS, "256M"
     if plan.path_based:
         plan.mode = "path-based"
-        usual = None, partial(path_contenders, debian=plan.path_based), PATH_WORKLOADS, "256M"
-    _, plan.contenders, known, plan.size = MODES.get(plan.mode, usual)
-    if plan.quick:
-        plan.size = "256M"
+    mode = MODES[plan.mode]
+    plan.size = "256M" if plan.quick else mode.size
     try:
         pattern = re.compile(plan.only)
     except re.error as error:
         parser.error(f"--only: {error}")
-    plan.workloads = [w for w in known if any(pattern.search(row) for row in w.rows)]
+    plan.workloads = [w for w in mode.workloads if any(pattern.search(row) for row in w.rows)]
     if not plan.workloads:
-        names = "\n  ".join(row for workload in known for row in workload.rows)
+        names = "\n  ".join(row for workload in mode.workloads for row in workload.rows)
         parser.error(f"--only: '{plan.only}' is found in none of\n  {names}")
     return plan
 
@@ -108,8 +121,8 @@ def positive(text):
 def find_build(plan):
     """Programs to run. The build folder given, or the first of the usual ones that is built."""
     given = [plan.build] if plan.build else [HERE.parent / "build", HERE.parent / ".build/release"]
+    name = MODES[plan.mode].program
     for folder in given:
-        name = "passthrough" if plan.path_based else "passthrough_hp"
         plan.program = folder / "example" / name
         plan.metadata = folder / "bench" / "metadata"
         if plan.program.exists() and plan.metadata.exists():
@@ -262,7 +275,8 @@ def warm_up(plan, columns, data, progress, scratch):
 
 
 def measure(plan):
-    columns = plan.contenders(plan.program)
+    given = [plan.path_based] if plan.path_based else []
+    columns = MODES[plan.mode].contenders(plan.program, *given)
     if not plan.mode and plan.peer:
         columns += peer_contenders(plan.peer)
     units = {row: unit for workload in plan.workloads for row, unit in workload.rows.items()}
