@@ -5,30 +5,19 @@
  * Whoever has a file or directory open is served by its descriptor, and no path is needed, which
  * nullpath_ok says to the library. Data go by buffer vectors, from
  * descriptor to kernel without a copy where that can be; with -o io_uring_zero_copy, on to the
- * client's memory.
+ * client's memory. What is not open is served as by passthrough: see by_path.c.
  *
  *     passthrough_fh MOUNTPOINT -o modules=subdir,subdir=DIRECTORY
  *     dd if=MOUNTPOINT/FILE of=/dev/null bs=1M
  *     fusermount3 -u MOUNTPOINT
  */
-#define FUSE_USE_VERSION 318
-#include <fuse.h>
+#include "by_path.h"
 
 #include <dirent.h>
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <sys/xattr.h>
 #include <unistd.h>
-
-static int result(int res)
-{
-	return res < 0 ? -errno : res;
-}
 
 static void *fh_init(struct fuse_conn_info *conn, struct fuse_config *cfg)
 {
@@ -44,142 +33,37 @@ static void *fh_init(struct fuse_conn_info *conn, struct fuse_config *cfg)
 	return NULL;
 }
 
-static int fd_of(const struct fuse_file_info *fi)
-{
-	return (int)fi->fh;
-}
-
 /* ---- Attributes ---- */
 
 /* An open directory has another kind of handle: it is never asked for attributes by that. */
 static int fh_getattr(const char *path, struct stat *attr, struct fuse_file_info *fi)
 {
-	return result(fi ? fstat(fd_of(fi), attr) : lstat(path, attr));
+	return fi ? result(fstat(fd_of(fi), attr)) : by_path_getattr(path, attr, fi);
 }
 
 static int fh_statx(const char *path, int flags, int mask, struct statx *stx,
 		    struct fuse_file_info *fi)
 {
-	int fd = fi ? fd_of(fi) : AT_FDCWD;
-
-	flags |= fi ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW;
-	return result(statx(fd, fi ? "" : path, flags, (unsigned)mask, stx));
-}
-
-static int fh_access(const char *path, int mask)
-{
-	return result(faccessat(AT_FDCWD, path, mask, AT_SYMLINK_NOFOLLOW));
-}
-
-static int fh_readlink(const char *path, char *buf, size_t size)
-{
-	ssize_t length = readlink(path, buf, size - 1);
-
-	if (length < 0)
-		return -errno;
-	buf[length] = '\0';
-	return 0;
+	if (!fi)
+		return by_path_statx(path, flags, mask, stx, fi);
+	return result(statx(fd_of(fi), "", flags | AT_EMPTY_PATH, (unsigned)mask, stx));
 }
 
 static int fh_chmod(const char *path, mode_t mode, struct fuse_file_info *fi)
 {
-	return result(fi ? fchmod(fd_of(fi), mode) : chmod(path, mode));
+	return fi ? result(fchmod(fd_of(fi), mode)) : by_path_chmod(path, mode, fi);
 }
 
 static int fh_chown(const char *path, uid_t uid, gid_t gid, struct fuse_file_info *fi)
 {
-	return result(fi ? fchown(fd_of(fi), uid, gid) : lchown(path, uid, gid));
-}
-
-static int fh_truncate(const char *path, off_t size, struct fuse_file_info *fi)
-{
-	return result(fi ? ftruncate(fd_of(fi), size) : truncate(path, size));
+	return fi ? result(fchown(fd_of(fi), uid, gid))
+		  : by_path_chown(path, uid, gid, fi);
 }
 
 static int fh_utimens(const char *path, const struct timespec tv[2],
 		      struct fuse_file_info *fi)
 {
-	if (fi)
-		return result(futimens(fd_of(fi), tv));
-	return result(utimensat(AT_FDCWD, path, tv, AT_SYMLINK_NOFOLLOW));
-}
-
-static int fh_statfs(const char *path, struct statvfs *figures)
-{
-	return result(statvfs(path, figures));
-}
-
-static int fh_setxattr(const char *path, const char *name, const char *value, size_t size,
-		       int flags)
-{
-	return result(lsetxattr(path, name, value, size, flags));
-}
-
-static int fh_getxattr(const char *path, const char *name, char *value, size_t size)
-{
-	return result((int)lgetxattr(path, name, value, size));
-}
-
-static int fh_listxattr(const char *path, char *list, size_t size)
-{
-	return result((int)llistxattr(path, list, size));
-}
-
-static int fh_removexattr(const char *path, const char *name)
-{
-	return result(lremovexattr(path, name));
-}
-
-/* ---- Names ---- */
-
-/* What we make is ours; it shall belong to whoever asked for it. */
-static int give_to_caller(const char *path)
-{
-	const struct fuse_context *context = fuse_get_context();
-
-	if (geteuid() != 0 || context->uid == 0)
-		return 0;
-	return result(lchown(path, context->uid, context->gid));
-}
-
-static int made(int res, const char *path)
-{
-	return res < 0 ? -errno : give_to_caller(path);
-}
-
-static int fh_mknod(const char *path, mode_t mode, dev_t rdev)
-{
-	return made(mknod(path, mode, rdev), path);
-}
-
-static int fh_mkdir(const char *path, mode_t mode)
-{
-	return made(mkdir(path, mode), path);
-}
-
-static int fh_symlink(const char *target, const char *path)
-{
-	return made(symlink(target, path), path);
-}
-
-static int fh_link(const char *from, const char *to)
-{
-	return result(link(from, to));
-}
-
-static int fh_unlink(const char *path)
-{
-	return result(unlink(path));
-}
-
-static int fh_rmdir(const char *path)
-{
-	return result(rmdir(path));
-}
-
-static int fh_rename(const char *from, const char *to, unsigned int flags)
-{
-	return result(renameat2(AT_FDCWD, from, AT_FDCWD, to, flags));
+	return fi ? result(futimens(fd_of(fi), tv)) : by_path_utimens(path, tv, fi);
 }
 
 /* ---- Directories ---- */
@@ -275,36 +159,6 @@ static int fh_fsyncdir(const char *path, int datasync, struct fuse_file_info *fi
 
 /* ---- Files ---- */
 
-static int fh_create(const char *path, mode_t mode, struct fuse_file_info *fi)
-{
-	int fd = open(path, fi->flags, mode);
-	int error;
-
-	if (fd < 0)
-		return -errno;
-	error = give_to_caller(path);
-	if (error) {
-		close(fd);
-		return error;
-	}
-	fi->fh = (uint64_t)fd;
-	return 0;
-}
-
-static int fh_open(const char *path, struct fuse_file_info *fi)
-{
-	int fd = open(path, fi->flags);
-
-	if (fd < 0)
-		return -errno;
-	if (fi->flags & O_DIRECT) {
-		fi->direct_io = 1;
-		fi->parallel_direct_writes = 1;
-	}
-	fi->fh = (uint64_t)fd;
-	return 0;
-}
-
 static int fh_read_buf(const char *path, struct fuse_bufvec **bufp, size_t size,
 		       off_t off, struct fuse_file_info *fi)
 {
@@ -380,30 +234,30 @@ static const struct fuse_operations operations = {
 	.init = fh_init,
 	.getattr = fh_getattr,
 	.statx = fh_statx,
-	.access = fh_access,
-	.readlink = fh_readlink,
+	.access = by_path_access,
+	.readlink = by_path_readlink,
 	.chmod = fh_chmod,
 	.chown = fh_chown,
-	.truncate = fh_truncate,
+	.truncate = by_path_truncate,
 	.utimens = fh_utimens,
-	.statfs = fh_statfs,
-	.setxattr = fh_setxattr,
-	.getxattr = fh_getxattr,
-	.listxattr = fh_listxattr,
-	.removexattr = fh_removexattr,
-	.mknod = fh_mknod,
-	.mkdir = fh_mkdir,
-	.symlink = fh_symlink,
-	.link = fh_link,
-	.unlink = fh_unlink,
-	.rmdir = fh_rmdir,
-	.rename = fh_rename,
+	.statfs = by_path_statfs,
+	.setxattr = by_path_setxattr,
+	.getxattr = by_path_getxattr,
+	.listxattr = by_path_listxattr,
+	.removexattr = by_path_removexattr,
+	.mknod = by_path_mknod,
+	.mkdir = by_path_mkdir,
+	.symlink = by_path_symlink,
+	.link = by_path_link,
+	.unlink = by_path_unlink,
+	.rmdir = by_path_rmdir,
+	.rename = by_path_rename,
 	.opendir = fh_opendir,
 	.readdir = fh_readdir,
 	.releasedir = fh_releasedir,
 	.fsyncdir = fh_fsyncdir,
-	.create = fh_create,
-	.open = fh_open,
+	.create = by_path_create,
+	.open = by_path_open,
 	.read_buf = fh_read_buf,
 	.write_buf = fh_write_buf,
 	.flush = fh_flush,
