@@ -43,7 +43,7 @@ WITH_DESCRIPTORS = pytest.mark.parametrize("serve", [passthrough_ll, passthrough
 
 
 def assert_by_descriptor(mount):
-    """All but what the trial of write_buf() took, and 5 in 100."""
+    """All but 5 in 100: the trial of write_buf(), and writes in other threads."""
     stats = mount.stats()
     assert stats["bytes_read"] and stats["bytes_written"], stats
     data, copied = mount.zero_copied()
@@ -57,10 +57,8 @@ def test_descriptors(work, transport, serve, use):
         call(clients.buffered, mount.path / "first")
         call(use, mount.path / "file")
         clients.assert_same_file(mount.source / "file", mount.path / "file")
-    stats = mount.stats()
     data, _ = mount.zero_copied()
-    assert data >= 0.95, stats
-    assert stats["copy_reasons"]["handler"] <= 8, stats  # the trial, and what came beside it
+    assert data >= 0.95, mount.stats()
 
 
 @WITH_DESCRIPTORS

@@ -354,10 +354,11 @@ def test_old_handler_that_copies(work, transport):
         seen = call(report, mount)
     stats = mount.stats()
     assert seen["zero_copied_writes"] == seen["writes"] > 3, seen
-    # The first one was its trial; and the report, where files are not asked for.
-    assert stats["copied"] == 1 + (not mount.transport.may_decline), stats
-    assert stats["copy_reasons"]["handler"] == 1, stats
-    assert stats["unlinked"] == seen["writes"] - 1, stats
+    # The first one was its trial, and the first three are given to another thread.
+    copied = stats["copy_reasons"]["handler"]
+    assert 1 <= copied <= 3, stats
+    assert stats["copied"] == copied + (not mount.transport.may_decline), stats
+    assert stats["unlinked"] == seen["writes"] - copied, stats
 
 
 @ZERO_COPIES
@@ -373,6 +374,44 @@ def test_old_handler_that_looks(work, transport):
     assert stats["unlinked"] == 0, stats
 
 
+def write_for_a_while(path, seconds):
+    fd = os.open(path, os.O_WRONLY)
+    end, count = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        os.pwrite(fd, bytes(8192), 8192 * (count % 8))
+        count += 1
+    os.close(fd)
+    return count
+
+
+def read_for_a_while(path, seconds):
+    fd = os.open(path, os.O_RDONLY)
+    end, count = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        os.pread(fd, 8192, 8192 * (count % 8))
+        count += 1
+    os.close(fd)
+    return count
+
+
+@pytest.mark.transport("dev-multi", "rings")
+def test_old_handlers_that_share_a_lock(work, transport):
+    """
+    Slow handlers run in other threads. If one waited, lock in hand, for the ring's own thread to
+    move its data, and a handler in that thread for the lock, it would be for ever.
+    """
+    with serve(work, transport, "no_capability", "direct_io") as mount:
+        (mount.folder / "locked").write_bytes(bytes(65_536))
+        path = mount.path / "locked"
+        clients = [Child(write_for_a_while, path, 3) for _ in range(3)]
+        clients += [Child(read_for_a_while, path, 3) for _ in range(3)]
+        counts = [client.result() for client in clients]
+    stats = mount.stats()
+    assert min(counts) > 3, counts
+    if mount.transport.is_uring:
+        assert stats["handed_over"] > sum(counts[:3]) / 2, (counts, stats)
+
+
 @ZERO_COPIES
 def test_handler_that_changes_its_mind(work, transport):
     """
@@ -382,7 +421,8 @@ def test_handler_that_changes_its_mind(work, transport):
     with serve(work, transport, "no_capability", "direct_io") as mount:
 
         def body():
-            (mount.path / "data").write_bytes(b"copied")
+            for _ in range(4):  # after three it is known not to be slow
+                (mount.path / "data").write_bytes(b"copied")
             fd = os.open(mount.path / "looking", os.O_WRONLY)
             with pytest.raises(OSError) as caught:
                 os.pwrite(fd, b"lost", 0)

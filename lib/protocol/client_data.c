@@ -90,10 +90,13 @@ static int habit(const struct fuse_req *req)
 	return atomic_load_explicit(&req->protocol->write_habit, memory_order_relaxed);
 }
 
-bool fuse_protocol_wants_data(const struct fuse_req *req)
+enum fuse_load_time fuse_protocol_load_time(const struct fuse_req *req)
 {
-	return !fuse_req_ops(req)->write_buf ||
-	       (!copes_by_its_word(req) && habit(req) != FUSE_WRITES_COPY);
+	if (!fuse_req_ops(req)->write_buf)
+		return FUSE_LOAD_FIRST;
+	if (copes_by_its_word(req))
+		return FUSE_LOAD_ON_DEMAND;
+	return habit(req) == FUSE_WRITES_COPY ? FUSE_LOAD_FOR_WORKERS : FUSE_LOAD_FIRST;
 }
 
 /* A handler for which descriptors were ruled out may look at nothing but memory. */

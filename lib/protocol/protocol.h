@@ -118,7 +118,7 @@ void fuse_protocol_destroy(struct fuse_protocol *protocol);
 /* The handler functions that a transport is given. */
 void fuse_protocol_dispatch(struct fuse_req *req);
 bool fuse_protocol_may_wait(const struct fuse_req *req);
-bool fuse_protocol_wants_data(const struct fuse_req *req);
+enum fuse_load_time fuse_protocol_load_time(const struct fuse_req *req);
 
 /* The name of an opcode for logs: "LOOKUP"; "???" if it is not known. */
 const char *fuse_opcode_name(uint32_t opcode);

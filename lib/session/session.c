@@ -237,7 +237,7 @@ static int make_dev(struct fuse_session *se)
 			.protocol = &se->protocol,
 			.dispatch = dispatch,
 			.may_wait = fuse_protocol_may_wait,
-			.wants_data = fuse_protocol_wants_data,
+			.load_time = fuse_protocol_load_time,
 		},
 	};
 	struct fuse_dev *dev = fuse_dev_new(&config);

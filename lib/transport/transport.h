@@ -226,6 +226,16 @@ struct fuse_transport_ops {
 	void *(*region)(struct fuse_req *req);
 };
 
+/*
+ * A handler that has data moved or loaded while it holds a lock waits for whoever can, and a handler
+ * in that very thread may wait for the lock. Only filesystems that know of it are left to it.
+ */
+enum fuse_load_time {
+	FUSE_LOAD_FIRST, /* before dispatch */
+	FUSE_LOAD_FOR_WORKERS, /* ...but only if the thread that could do it will not dispatch */
+	FUSE_LOAD_ON_DEMAND,
+};
+
 /* Given to a transport by whoever sets it up. */
 struct fuse_transport_handler {
 	struct fuse_protocol *protocol;
@@ -239,8 +249,8 @@ struct fuse_transport_handler {
 	 */
 	bool (*may_wait)(const struct fuse_req *req);
 
-	/* True if a zero-copied write has to be loaded before dispatch. May be NULL: it has. */
-	bool (*wants_data)(const struct fuse_req *req);
+	/* When the data of a zero-copied write are to be loaded. May be NULL: first. */
+	enum fuse_load_time (*load_time)(const struct fuse_req *req);
 };
 
 #endif

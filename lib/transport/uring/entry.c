@@ -154,6 +154,52 @@ static void refuse_malformed(struct fuse_uring_entry *entry)
 	fuse_uring_entry_settle(entry);
 }
 
+static enum fuse_load_time load_time(const struct fuse_uring_entry *entry)
+{
+	const struct fuse_transport_handler *handler = &entry->queue->uring->handler;
+
+	return handler->load_time ? handler->load_time(&entry->req) : FUSE_LOAD_FIRST;
+}
+
+/* Whether its handler is one that looks at bytes, which are still with the client. */
+static bool has_to_load(const struct fuse_uring_entry *entry)
+{
+	struct fuse_uring_pages pages = fuse_uring_pages_of(entry->opcode);
+
+	if (!entry->paged || !pages.in_request)
+		return false;
+	if (entry->opcode == FUSE_WRITE)
+		return load_time(entry) == FUSE_LOAD_FIRST;
+	return entry->req.view.payload_size > pages.request_lead;
+}
+
+static bool has_to_load_for_worker(const struct fuse_uring_entry *entry)
+{
+	return entry->paged && entry->opcode == FUSE_WRITE && !entry->req.loaded &&
+	       load_time(entry) == FUSE_LOAD_FOR_WORKERS;
+}
+
+static void load(struct fuse_uring_entry *entry)
+{
+	entry->state = FUSE_ENTRY_LOADING;
+	if (entry->req.zero_copied)
+		entry->req.copy_reason = FUSE_COPIED_FOR_HANDLER;
+	fuse_uring_load_begin(entry);
+}
+
+/* Returns false if the owner is to call the handler itself. */
+static bool pass_on(struct fuse_uring_entry *entry, bool waits)
+{
+	if (has_to_load_for_worker(entry)) {
+		load(entry);
+		return true;
+	}
+	if (!fuse_uring_hand_over(entry, waits))
+		return false;
+	fuse_uring_count_own(&entry->queue->counters.handed_over);
+	return true;
+}
+
 void fuse_uring_entry_dispatch(struct fuse_uring_entry *entry)
 {
 	struct fuse_uring_queue *queue = entry->queue;
@@ -164,10 +210,8 @@ void fuse_uring_entry_dispatch(struct fuse_uring_entry *entry)
 	int64_t start = queue->now;
 
 	if ((waits || fuse_uring_is_slow(workers, opcode)) && workers->max > 0 &&
-	    fuse_uring_hand_over(entry, waits)) {
-		fuse_uring_count_own(&queue->counters.handed_over);
+	    pass_on(entry, waits))
 		return;
-	}
 	/* May come back to fuse_uring_finish() and make an sqe, before it returns. */
 	handler->dispatch(&entry->req);
 	queue->now = fuse_clock();
@@ -184,19 +228,6 @@ static enum fuse_copy_reason first_reason(const struct fuse_uring_entry *entry)
 		return FUSE_COPIED_DECLINED;
 	return entry->opcode == FUSE_READ ? FUSE_COPIED_FROM_MEMORY
 					  : FUSE_COPIED_LOOKED_AT;
-}
-
-/* Whether its handler is one that looks at bytes, which are still with the client. */
-static bool has_to_load(const struct fuse_uring_entry *entry)
-{
-	const struct fuse_transport_handler *handler = &entry->queue->uring->handler;
-	struct fuse_uring_pages pages = fuse_uring_pages_of(entry->opcode);
-
-	if (!entry->paged || !pages.in_request)
-		return false;
-	if (entry->opcode == FUSE_WRITE)
-		return !handler->wants_data || handler->wants_data(&entry->req);
-	return entry->req.view.payload_size > pages.request_lead;
 }
 
 static void take_request(struct fuse_uring_entry *entry)
@@ -223,10 +254,7 @@ static void take_request(struct fuse_uring_entry *entry)
 	if (error) {
 		refuse_malformed(entry);
 	} else if (has_to_load(entry)) {
-		entry->state = FUSE_ENTRY_LOADING;
-		if (entry->req.zero_copied)
-			entry->req.copy_reason = FUSE_COPIED_FOR_HANDLER;
-		fuse_uring_load_begin(entry);
+		load(entry);
 	} else {
 		fuse_uring_entry_dispatch(entry);
 	}

@@ -117,6 +117,27 @@ static void data_write(fuse_req_t req, struct file *file, struct fuse_bufvec *da
 	reply_written(req, fuse_buf_copy(&place, data, 0));
 }
 
+/* ---- locked: one after the other, as in filesystems with state of their own ---- */
+
+static pthread_mutex_t one_by_one = PTHREAD_MUTEX_INITIALIZER;
+
+static void locked_read(fuse_req_t req, struct file *file, size_t size, off_t off)
+{
+	pthread_mutex_lock(&one_by_one);
+	data_read(req, file, size, off);
+	pthread_mutex_unlock(&one_by_one);
+}
+
+/* So slow that it is given to other threads than those that reads are called in. */
+static void locked_write(fuse_req_t req, struct file *file, struct fuse_bufvec *data,
+			 off_t off)
+{
+	pthread_mutex_lock(&one_by_one);
+	usleep(3000);
+	data_write(req, file, data, off);
+	pthread_mutex_unlock(&one_by_one);
+}
+
 /* ---- closed: the descriptor's number is another file's as soon as the call returns ---- */
 
 static void reuse(int fd)
@@ -819,6 +840,7 @@ const struct way ways[] = {
 	{ .name = "fd", .read = fd_read, .write = fd_write },
 	{ .name = "declined", .read = fd_read, .write = fd_write, .declines = true },
 	{ .name = "data", .read = data_read, .write = data_write },
+	{ .name = "locked", .read = locked_read, .write = locked_write },
 	{ .name = "closed", .read = closed_read, .write = closed_write },
 	{ .name = "vector", .read = vector_read, .write = vector_write },
 	{ .name = "memory", .read = memory_read, .write = memory_write },
