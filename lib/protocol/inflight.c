@@ -109,18 +109,37 @@ static void give_back(struct fuse_req *req)
 	req->transport->finish(req);
 }
 
+/* With the lock held. */
+static void take_out(struct fuse_req *req)
+{
+	if (!req->link)
+		return;
+	*req->link = req->next;
+	if (req->next)
+		req->next->link = req->link;
+	req->link = NULL;
+}
+
+bool fuse_inflight_leave(struct fuse_inflight *table, struct fuse_req *req)
+{
+	struct fuse_inflight_shard *shard = shard_of(table, req->unique);
+	bool alone;
+
+	pthread_mutex_lock(&shard->lock);
+	alone = !req->interrupt_running;
+	if (alone)
+		take_out(req);
+	pthread_mutex_unlock(&shard->lock);
+	return alone;
+}
+
 void fuse_inflight_finish(struct fuse_inflight *table, struct fuse_req *req)
 {
 	struct fuse_inflight_shard *shard = shard_of(table, req->unique);
 	bool leave_it;
 
 	pthread_mutex_lock(&shard->lock);
-	if (req->link) {
-		*req->link = req->next;
-		if (req->next)
-			req->next->link = req->link;
-		req->link = NULL;
-	}
+	take_out(req);
 	leave_it = req->interrupt_running;
 	req->finish_pending = leave_it;
 	pthread_mutex_unlock(&shard->lock);

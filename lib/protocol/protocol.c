@@ -90,6 +90,7 @@ static void begin(struct fuse_req *req)
 	req->abandoned = false;
 	req->interrupt_running = false;
 	req->finish_pending = false;
+	req->finishes_now = false;
 	atomic_store(&req->state, FUSE_REQ_ACTIVE);
 	if (req->protocol->debug)
 		log_request(&header);

@@ -142,6 +142,11 @@ bool fuse_inflight_add(struct fuse_inflight *table, struct fuse_req *req);
  * calling its interrupt function.
  */
 void fuse_inflight_finish(struct fuse_inflight *table, struct fuse_req *req);
+/*
+ * Takes a request out that is about to be answered. True if nobody is in its interrupt function:
+ * then fuse_inflight_finish() will finish it before it returns.
+ */
+bool fuse_inflight_leave(struct fuse_inflight *table, struct fuse_req *req);
 /* FUSE_INTERRUPT for the request `unique`. Returns false if it is not in flight. */
 bool fuse_inflight_interrupt(struct fuse_inflight *table, uint64_t unique);
 /*

@@ -438,6 +438,8 @@ int fuse_reply_deliver_data(struct fuse_req *req, struct fuse_bufvec *data,
 
 		return deliver(req, 0, &iov, 1); /* which refuses it, or drops it */
 	}
+	if (req->zero_copied)
+		req->finishes_now = fuse_inflight_leave(&req->protocol->inflight, req);
 	res = req->transport->reply_data(req, data, flags, &sent);
 	log_reply(req, res, sent);
 	/* What was not zero-copied, but could have been, speaks for it next time. */

@@ -150,6 +150,7 @@ struct fuse_req {
 	bool abandoned;		    /* ...by the session's end, not by its caller */
 	bool interrupt_running;	    /* interrupt_func is being called... */
 	pthread_t interrupt_thread; /* ...by this thread */
+	bool finishes_now; /* it will have been given back when its reply has been made */
 	bool finish_pending; /* answered meanwhile: whoever called interrupt_func finishes */
 
 	/*

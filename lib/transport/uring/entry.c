@@ -418,7 +418,7 @@ int fuse_uring_entry_from_room(struct fuse_uring_entry *entry, size_t size)
 		.off = fuse_uring_region_offset(region, entry->payload + lead),
 		.size = size - lead,
 	};
-	int error = fuse_uring_move_plan(entry, &room, 1, false);
+	int error = fuse_uring_move_plan(entry, &room, 1, FUSE_FD_STAYS);
 
 	entry->move.from_room = !error;
 	return error;
@@ -492,7 +492,7 @@ static int reply_ranges(struct fuse_req *req, const struct fuse_fd_range *ranges
 
 	if (fuse_uring_is_orphaned(entry->queue))
 		return -ENOENT;
-	error = fuse_uring_move_plan(entry, ranges, count, false);
+	error = fuse_uring_move_plan(entry, ranges, count, FUSE_FD_STAYS);
 	if (error)
 		fuse_uring_entry_encode(entry, error, 0);
 	return error;
@@ -549,6 +549,17 @@ static enum fuse_copy_reason why_no_move(const struct fuse_bufvec *data)
 	return FUSE_COPIED_NO_DESCRIPTOR;
 }
 
+/*
+ * The filesystem may close it when its call of fuse_reply_data() returns. If it calls in the
+ * owner's thread the move is submitted before that, and the kernel has the file by then.
+ */
+static enum fuse_uring_fd_life life_of_descriptor(const struct fuse_uring_entry *entry)
+{
+	return entry->req.finishes_now && entry->queue == fuse_uring_owned
+		       ? FUSE_FD_SUBMITTED
+		       : FUSE_FD_NOW;
+}
+
 static int reply_data(struct fuse_req *req, struct fuse_bufvec *data,
 		      enum fuse_buf_copy_flags flags, size_t *sent)
 {
@@ -567,7 +578,8 @@ static int reply_data(struct fuse_req *req, struct fuse_bufvec *data,
 	}
 	/* Without a descriptor of our own there is still the way through memory. */
 	if (entry->opcode != FUSE_IOCTL && ends_with_client(entry, size) &&
-	    is_one_range(data, &range) && !fuse_uring_move_plan(entry, &range, 1, true))
+	    is_one_range(data, &range) &&
+	    !fuse_uring_move_plan(entry, &range, 1, life_of_descriptor(entry)))
 		return 0;
 	if (req->zero_copied)
 		req->copy_reason = why_no_move(data);

@@ -245,6 +245,12 @@ static void enter(struct fuse_uring_queue *queue, enum enter_mode mode,
 	}
 }
 
+void fuse_uring_submit_all(struct fuse_uring_queue *queue)
+{
+	while (io_uring_sq_ready(&queue->ring) && !queue->disconnected)
+		enter(queue, ENTER_LOOK, 0);
+}
+
 /*
  * Nothing that completes meanwhile is handled: its handler might want to wait itself. Those
  * completions have a place, since no more of them are under way than the ring has room for.

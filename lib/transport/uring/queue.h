@@ -103,6 +103,7 @@ struct fuse_uring_move {
 	unsigned under_way;
 	size_t announced; /* bytes, as the counters already have them */
 	bool from_room;	  /* out of the entry's room: this process has touched the data */
+	bool at_once;	  /* its descriptor may be closed as soon as it is submitted */
 	bool linked;	  /* its commit follows in the same chain */
 	bool broken;	  /* ...which its data have cut in two */
 };
@@ -200,12 +201,19 @@ struct fuse_uring_pages {
 
 struct fuse_uring_pages fuse_uring_pages_of(uint32_t opcode);
 
+enum fuse_uring_fd_life {
+	FUSE_FD_STAYS,	   /* until the data have moved */
+	FUSE_FD_SUBMITTED, /* until the request has been finished, which the owner does */
+	FUSE_FD_NOW, /* until the plan has been made: the move needs one of its own */
+};
+
 /*
- * Plans to answer the request by moving data; called by whoever holds it. With `keep` the
- * descriptors may be closed as soon as this returns. Returns 0 or a negative errno.
+ * Plans to answer the request by moving data; called by whoever holds it. Returns 0 or a
+ * negative errno. How long a descriptor has to be open is said by `life`.
  */
 int fuse_uring_move_plan(struct fuse_uring_entry *entry,
-			 const struct fuse_fd_range *ranges, size_t count, bool keep);
+			 const struct fuse_fd_range *ranges, size_t count,
+			 enum fuse_uring_fd_life life);
 /* Submits what was planned. */
 void fuse_uring_move_begin(struct fuse_uring_entry *entry);
 /* A piece has come back. */
@@ -359,8 +367,9 @@ struct io_uring_sqe *fuse_uring_sqe(struct fuse_uring_queue *queue, uint64_t use
 struct fuse_uring_cmd_req *fuse_uring_command(struct fuse_uring_queue *queue, uint32_t op,
 					      uint64_t user_data,
 					      struct io_uring_sqe **sqe);
-/* Submits what there is, without waiting. */
+/* Submits what there is, without waiting; but if the kernel is short of memory, not all of it. */
 void fuse_uring_submit(struct fuse_uring_queue *queue);
+void fuse_uring_submit_all(struct fuse_uring_queue *queue);
 /* Waits for a completion and handles none but that one. Returns its result. */
 int fuse_uring_await(struct fuse_uring_queue *queue, uint64_t user_data);
 /* The same ring set-up as a queue's. */

@@ -89,12 +89,14 @@ static struct fuse_uring_piece *allocate(struct fuse_uring_move *move, size_t co
 }
 
 int fuse_uring_move_plan(struct fuse_uring_entry *entry,
-			 const struct fuse_fd_range *ranges, size_t count, bool keep)
+			 const struct fuse_fd_range *ranges, size_t count,
+			 enum fuse_uring_fd_life life)
 {
 	struct fuse_uring_move *move = &entry->move;
 	int error = 0;
 
 	move->linked = move->broken = move->from_room = false;
+	move->at_once = life == FUSE_FD_SUBMITTED;
 	move->under_way = 0;
 	move->announced = 0;
 	move->count = 0;
@@ -107,7 +109,7 @@ int fuse_uring_move_plan(struct fuse_uring_entry *entry,
 		piece->fd = ranges[i].fd;
 		piece->off = ranges[i].off;
 		piece->size = ranges[i].size;
-		error = take_descriptor(piece, keep);
+		error = take_descriptor(piece, life == FUSE_FD_NOW);
 		move->announced += piece->size;
 	}
 	if (error) {
@@ -262,6 +264,8 @@ void fuse_uring_move_begin(struct fuse_uring_entry *entry)
 {
 	struct fuse_uring_queue *queue = entry->queue;
 	struct fuse_uring_move *move = &entry->move;
+	bool at_once =
+		move->at_once; /* a move without bytes is over before it has begun */
 
 	count(entry,
 	      move->from_room ? &queue->counters.copied
@@ -276,6 +280,8 @@ void fuse_uring_move_begin(struct fuse_uring_entry *entry)
 		begin_unlinked(entry);
 	if (is_cancelled(entry))
 		cancel_pieces(entry);
+	if (at_once)
+		fuse_uring_submit_all(queue);
 }
 
 /* Up to the first piece that came out short: what lies behind it does not count. */
