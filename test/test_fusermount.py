@@ -39,7 +39,7 @@ def has_ended(pid):
     """Gone, or waiting for a parent that need not be quick about it."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return True
 
 

@@ -213,7 +213,7 @@ def test_this_project_builds_inside(work, transport):
         programs = call(lambda: sorted(unit_programs(tree / "build")))
         assert programs
         for program in programs:
-            run([program], timeout=60, cwd=tree / "build")
+            run([program], timeout=120 * BUILD.slowdown, cwd=tree / "build")
         before = time.monotonic()
         again = run(["ninja", "-C", tree / "build", "-n"], timeout=60).stdout
         assert "no work to do" in again, f"{time.monotonic() - before}: {again}"

@@ -427,7 +427,8 @@ static void take_message(const char *buffer, size_t size)
 		return;
 	case FUSE_INTERRUPT:
 		pthread_mutex_lock(&fs.lock);
-		fs.interrupted = true;
+		/* Others come, too: what the kernel has to do for a ring interrupts its maker. */
+		fs.interrupted |= fs.waiters;
 		pthread_cond_broadcast(&fs.changed);
 		pthread_mutex_unlock(&fs.lock);
 		return;
@@ -527,6 +528,8 @@ static void set_defaults(void)
 	config.queue_depth = 8;
 	config.poll_us = 50;
 	config.max_workers = 10;
+	/* Pinned memory is there from the start, and there is none of it for spare entries. */
+	config.pin = FUSE_URING_PIN_NONE;
 }
 
 static void mount_here(void)
