@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What Python's os module does not offer of the C library."""
 
+import contextlib
 import ctypes
 import os
 
@@ -116,6 +117,19 @@ def own_mount_namespace():
     """What this process mounts from now on, it and its children alone see."""
     _check(_libc.unshare(CLONE_NEWNS))
     mount("none", "/", "none", MS_REC | MS_PRIVATE, "")
+
+
+@contextlib.contextmanager
+def locked_in_memory(fd, length):
+    """The pages of a file, from its start, cannot be reclaimed."""
+    address = _libc.mmap(None, length, PROT_READ, MAP_SHARED, fd, 0)
+    if address == ctypes.c_void_p(-1).value:
+        _check(-1)
+    try:
+        _check(_libc.mlock(ctypes.c_void_p(address), ctypes.c_size_t(length)))
+        yield
+    finally:
+        _libc.munmap(address, length)
 
 
 def mapped_bytes(fd, length, write=None):
