@@ -25,6 +25,7 @@ COMPARISONS = (
     ("pinned", "ring"),
     ("zero-copy ring", "per entry"),
     ("zero-copy ring", "pinned"),
+    *((f"{name} zc", name) for name in ("fh", "ll", "looks", "memory")),
 )
 
 
@@ -72,6 +73,34 @@ TARGETS = (
     ),
 )
 
+
+# Of examples that know nothing of zero-copy: with the option and without.
+TARGETS += (
+    Target("randread 1M direct x2", "fh zc", "fh", 1.3),
+    Target("read 1M direct x2", "fh zc", "fh", 1.3),
+    *(
+        Target(f"{pattern} 4k {access} x1", f"{name} zc", name, 0.97)
+        for pattern, access in (
+            ("randread", "direct"), ("randwrite", "direct"), ("randread", "buffered")
+        )
+        for name in ("fh", "ll")
+    ),
+    *(
+        Target(row, f"{name} zc", name, 0.97)
+        for row in (
+            "randread 1M direct x2",
+            "read 1M direct x2",
+            "randread 1M buffered x2",
+            "read 1M buffered x2",
+            "randwrite 1M direct x2",
+            "write 1M buffered x2",
+            "randread 4k direct x1",
+            "randwrite 4k direct x1",
+            "randread 4k buffered x1",
+        )
+        for name in ("looks", "memory")
+    ),
+)
 
 # Of a program on the path-based interface, with another library and with ours.
 TARGETS += (

@@ -33,12 +33,14 @@ from servers import (
     peer_contenders,
     pool_contenders,
     ring_contenders,
+    unmodified_contenders,
     zero_copy_contenders,
 )
 from workloads import (
     PATH_WORKLOADS,
     POOL_WORKLOADS,
     RING_WORKLOADS,
+    UNMODIFIED_WORKLOADS,
     WORKLOADS,
     ZERO_COPY_WORKLOADS,
 )
@@ -63,6 +65,13 @@ MODES = {
     "zero-copy": Mode(zero_copy_contenders, ZERO_COPY_WORKLOADS, size="1G", kernel="7.3"),
     "pools": Mode(pool_contenders, POOL_WORKLOADS, kernel="7.3"),
     "rings": Mode(ring_contenders, RING_WORKLOADS, size="1G", kernel="7.2 with patches"),
+    "unmodified": Mode(
+        unmodified_contenders,
+        UNMODIFIED_WORKLOADS,
+        size="128M",
+        program="passthrough_fh",
+        kernel="7.3",
+    ),
     "path-based": Mode(path_contenders, PATH_WORKLOADS, program="passthrough"),
 }
 
@@ -97,7 +106,7 @@ def parse_arguments():
     if plan.path_based:
         plan.mode = "path-based"
     mode = MODES[plan.mode]
-    plan.size = "256M" if plan.quick else mode.size
+    plan.size = "256M" if plan.quick and mode.size == "1G" else mode.size
     try:
         pattern = re.compile(plan.only)
     except re.error as error:
@@ -216,6 +225,8 @@ def measure_round(number, plan, columns, data, progress, scratch):
             with interrupts.deferred():
                 servers[column.name] = column.serve(scratch)
                 mounts.callback(servers[column.name].close)
+            if column.has_own_files:
+                workloads.prepare(servers[column.name].path, plan, plan.workloads)
         pids = [server.process.pid for server in servers.values() if server.process]
         for workload in plan.workloads:
             found = {row: {} for row in workload.rows}

@@ -22,6 +22,7 @@ class Contender:
     """
 
     library = None  # which has to be the one that is loaded, if there is a choice
+    has_own_files = False  # rather than the source's
 
     def __init__(self, name, program=None, transport=None, options=(), peer=False, proof=None):
         self.name, self.program, self.transport = name, program, transport
@@ -129,6 +130,48 @@ def path_contenders(program, debian):
         PathBased("theirs", program, loader, [system], theirs, transport="dev", peer=True),
         PathBased("dev", *with_ours, transport="dev"),
         PathBased("uring", *with_ours, transport="io_uring", options=["io_uring"]),
+    ]
+
+
+class Unmodified(Contender):
+    """
+    An example that has never heard of zero-copy. `arguments` are its own options, in which {} is
+    the source; one without any has files of its own.
+    """
+
+    def __init__(self, name, program, arguments, option, pays):
+        super().__init__(name, program, "io_uring", [option])
+        self.arguments, self.pays = arguments, pays
+
+    def command(self, source, path, options):
+        options = ",".join([*options, *(text.format(source) for text in self.arguments)])
+        return [self.program, "-f", "-o", options, path]
+
+    @property
+    def zero_copy(self):
+        return super().zero_copy and self.pays
+
+    @property
+    def has_own_files(self):
+        return not self.arguments
+
+
+def unmodified_contenders(program):
+    """
+    With descriptors on either interface; with bytes that it looks at, as what encrypts or
+    compresses does; and with bytes of its own. Each with the option and without.
+    """
+    by_path = ["modules=subdir", "subdir={}"]
+    kinds = [
+        ("fh", "passthrough_fh", by_path, True),
+        ("ll", "passthrough_ll", ["source={}", "cache=auto"], True),
+        ("looks", "passthrough", by_path, False),
+        ("memory", "memfs", [], False),
+    ]
+    return [
+        Unmodified(name + suffix, program.parent / example, arguments, option, pays)
+        for name, example, arguments, pays in kinds
+        for suffix, option in (("", "io_uring"), (" zc", "io_uring_zero_copy"))
     ]
 
 
