@@ -94,7 +94,8 @@ guests()
 {
 	rig=
 	harsh='fs_basic or fsx or zero_copy or teardown or ladder or locks or pages or stale'
-	few='fs_basic or ladder or zero_copy_ends or stale or pool_memory or cuse'
+	few='fs_basic or ladder or zero_copy_ends or test_ways or old_handler or stale'
+	few="$few or pool_memory or cuse"
 	guest um 7.3 bufpool um 2 2700 --transports=zero-copy -k "$few"
 	[ -n "$all" ] || return 0
 	pools=io_uring,pool-registered,zero-copy
