@@ -95,7 +95,7 @@ guests()
 	rig=
 	harsh='fs_basic or fsx or zero_copy or teardown or ladder or locks or pages or stale'
 	few='fs_basic or ladder or zero_copy_ends or test_ways or old_handler or stale'
-	few="$few or pool_memory or cuse"
+	few="($few or pool_memory or cuse or unmodified) and not random_operations"
 	guest um 7.3 bufpool um 2 2700 --transports=zero-copy -k "$few"
 	[ -n "$all" ] || return 0
 	pools=io_uring,pool-registered,zero-copy
