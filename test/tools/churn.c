@@ -37,6 +37,9 @@ enum {
 	LOOK_EVERY_MS = 5,
 };
 
+/* How long clients may take to start. */
+#define START_NS UINT64_C(20000000000)
+
 enum state {
 	STARTING,
 	RUNNING,
@@ -336,9 +339,9 @@ static uint64_t watch(const sigset_t *signals, uint64_t start)
 {
 	const struct timespec tick = { .tv_nsec = LOOK_EVERY_MS * 1000000 };
 	uint64_t limit = options.limit_ms * UINT64_C(1000000);
-	uint64_t stop_at = options.seconds
-				   ? start + options.seconds * UINT64_C(1000000000)
-				   : UINT64_MAX;
+	uint64_t seconds = options.seconds * UINT64_C(1000000000);
+	/* The time counts from when all have started, which may take long on a busy machine. */
+	uint64_t stop_at = seconds ? start + seconds + START_NS : UINT64_MAX;
 	uint64_t since = 0; /* when the limit began to count */
 	uint64_t event = 0;
 	bool told_ready = false;
@@ -362,6 +365,8 @@ static uint64_t watch(const sigset_t *signals, uint64_t start)
 			return event;
 		if (!told_ready && all_started() && !atomic_load(&run->no_file)) {
 			told_ready = true;
+			if (seconds && now + seconds < stop_at)
+				stop_at = now + seconds;
 			printf("ready\n");
 			fflush(stdout);
 		}
