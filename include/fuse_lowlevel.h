@@ -1284,7 +1284,7 @@ enum fuse_copy_reason {
 	/** The reply to a read was in memory. */
 	FUSE_COPIED_FROM_MEMORY,
 
-	/** fuse_reply_data() was given several buffers, and not all of them were memory. */
+	/** fuse_reply_data() was given several buffers of different kinds. */
 	FUSE_COPIED_SEVERAL_BUFFERS,
 
 	/** fuse_reply_data() was given FUSE_BUF_FD_RETRY, which is a loop of reads. */

@@ -482,6 +482,7 @@ REASONS = {
     "fd": (None, None),
     "striped": (None, None),
     "data": (None, None),
+    "parts": (None, None),
     "vector": ("several_buffers", "looked_at"),
     "memory": ("memory", "looked_at"),
     "pieces": ("memory", None),

@@ -277,6 +277,7 @@ WAYS = {
     "data": (False, False),
     "closed": (False, False),
     "vector": (True, True),
+    "parts": (False, False),
     "memory": (True, True),
     "pieces": (True, False),
     "payload": (True, True),
@@ -286,7 +287,7 @@ WAYS = {
 }
 
 # What moves in pieces, or at the bidding of fuse_buf_copy(), and is committed afterwards.
-UNLINKED = {"pieces", "striped", "data", "closed", "thread", "shuffled"}
+UNLINKED = {"parts", "pieces", "striped", "data", "closed", "thread", "shuffled"}
 
 
 def in_folder(mount, name):

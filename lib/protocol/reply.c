@@ -118,11 +118,14 @@ static bool needs_no_copy(const struct fuse_req *req, const struct fuse_bufvec *
 }
 
 /* What a transport that can moves past this process. */
-static bool is_one_descriptor(const struct fuse_bufvec *data)
+static bool is_by_descriptor(const struct fuse_bufvec *data)
 {
 	const unsigned kind = FUSE_BUF_IS_FD | FUSE_BUF_FD_RETRY;
 
-	return data->count == 1 && (data->buf[0].flags & kind) == FUSE_BUF_IS_FD;
+	for (size_t i = data->idx; i < data->count; i++)
+		if ((data->buf[i].flags & kind) != FUSE_BUF_IS_FD)
+			return false;
+	return true;
 }
 
 static void count_copied(struct fuse_req *req, size_t bytes, bool in_place)
@@ -428,7 +431,7 @@ int fuse_reply_deliver_data(struct fuse_req *req, struct fuse_bufvec *data,
 			    enum fuse_buf_copy_flags flags)
 {
 	bool in_place = needs_no_copy(req, data);
-	bool by_descriptor = is_one_descriptor(data);
+	bool by_descriptor = is_by_descriptor(data);
 	size_t size = fuse_buf_size(data);
 	size_t sent = 0;
 	int res;

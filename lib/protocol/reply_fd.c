@@ -10,13 +10,11 @@
 #include "protocol/opcode.h"
 #include "protocol/reply.h"
 
-#define RANGES_MAX 1024
-
 /* All sizes together; false if there are too many ranges or they overflow. */
 static bool measure(const struct fuse_fd_range *ranges, size_t count, size_t *size)
 {
 	*size = 0;
-	if (count > RANGES_MAX || (count && !ranges))
+	if (count > FUSE_FD_RANGES_MAX || (count && !ranges))
 		return false;
 	for (size_t i = 0; i < count; i++) {
 		if (__builtin_add_overflow(*size, ranges[i].size, size))

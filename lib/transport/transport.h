@@ -96,6 +96,9 @@ struct fuse_view {
 	bool contiguous;
 };
 
+/* In one reply. */
+#define FUSE_FD_RANGES_MAX 1024
+
 enum fuse_req_state {
 	FUSE_REQ_IDLE = 0, /* the transport's */
 	FUSE_REQ_ACTIVE,   /* dispatched, not yet answered */

@@ -509,24 +509,62 @@ static int reply_filled(struct fuse_req *req, size_t size)
 }
 
 /*
- * The one descriptor that all data come from, as a range. Not if a short read is to be followed
- * by another one, which a chain cannot do.
+ * A descriptor that data come from, as a range. Not if a short read is to be followed by another
+ * one, which a chain cannot do; and of several only those that are read at a position, since
+ * they are read side by side.
  */
-static bool is_one_range(const struct fuse_bufvec *data, struct fuse_fd_range *range)
+static bool is_range(const struct fuse_buf *buf, size_t off, bool alone,
+		     struct fuse_fd_range *range)
 {
-	const struct fuse_buf *buf = &data->buf[data->idx];
-
-	if (data->count - data->idx != 1 || !(buf->flags & FUSE_BUF_IS_FD) ||
-	    buf->flags & (FUSE_BUF_FD_RETRY | FUSE_BUF_WITH_CLIENT) ||
-	    data->off >= buf->size)
+	if (!(buf->flags & FUSE_BUF_IS_FD) ||
+	    buf->flags & (FUSE_BUF_FD_RETRY | FUSE_BUF_WITH_CLIENT) || off >= buf->size)
 		return false;
 	range->fd = buf->fd;
-	range->size = buf->size - data->off;
+	range->size = buf->size - off;
 	range->off = -1;
 	if (!(buf->flags & FUSE_BUF_FD_SEEK))
-		return true;
-	return !__builtin_add_overflow(buf->pos, data->off, &range->off) &&
-	       range->off >= 0;
+		return alone;
+	return !__builtin_add_overflow(buf->pos, off, &range->off) && range->off >= 0;
+}
+
+/* False if there is a buffer that is no range. */
+static bool are_ranges(const struct fuse_bufvec *data, struct fuse_fd_range *ranges,
+		       size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!is_range(&data->buf[data->idx + i], i ? 0 : data->off, count == 1,
+			      &ranges[i]))
+			return false;
+	return true;
+}
+
+/*
+ * The filesystem may close it when its call of fuse_reply_data() returns. If it calls in the
+ * owner's thread the move is submitted before that, and the kernel has the file by then.
+ */
+static enum fuse_uring_fd_life life_of_descriptor(const struct fuse_uring_entry *entry)
+{
+	return entry->req.finishes_now && entry->queue == fuse_uring_owned
+		       ? FUSE_FD_SUBMITTED
+		       : FUSE_FD_NOW;
+}
+
+/* Returns false if the reply has to be put together in memory. */
+static bool plan_data(struct fuse_uring_entry *entry, const struct fuse_bufvec *data)
+{
+	struct fuse_fd_range few[8], *ranges = few;
+	size_t count = data->idx < data->count ? data->count - data->idx : 0;
+	bool planned;
+
+	if (!count || count > FUSE_FD_RANGES_MAX)
+		return false;
+	if (count > sizeof(few) / sizeof(few[0]))
+		ranges = malloc(count * sizeof(*ranges));
+	planned = ranges && are_ranges(data, ranges, count) &&
+		  !fuse_uring_move_plan(entry, ranges, count, life_of_descriptor(entry));
+	if (ranges != few)
+		free(ranges);
+	return planned;
 }
 
 static bool is_all_memory(const struct fuse_bufvec *data)
@@ -549,21 +587,9 @@ static enum fuse_copy_reason why_no_move(const struct fuse_bufvec *data)
 	return FUSE_COPIED_NO_DESCRIPTOR;
 }
 
-/*
- * The filesystem may close it when its call of fuse_reply_data() returns. If it calls in the
- * owner's thread the move is submitted before that, and the kernel has the file by then.
- */
-static enum fuse_uring_fd_life life_of_descriptor(const struct fuse_uring_entry *entry)
-{
-	return entry->req.finishes_now && entry->queue == fuse_uring_owned
-		       ? FUSE_FD_SUBMITTED
-		       : FUSE_FD_NOW;
-}
-
 static int reply_data(struct fuse_req *req, struct fuse_bufvec *data,
 		      enum fuse_buf_copy_flags flags, size_t *sent)
 {
-	struct fuse_fd_range range;
 	struct fuse_uring_entry *entry = entry_of(req);
 	size_t size = fuse_bufvec_left(data);
 	struct fuse_bufvec room;
@@ -578,8 +604,7 @@ static int reply_data(struct fuse_req *req, struct fuse_bufvec *data,
 	}
 	/* Without a descriptor of our own there is still the way through memory. */
 	if (entry->opcode != FUSE_IOCTL && ends_with_client(entry, size) &&
-	    is_one_range(data, &range) &&
-	    !fuse_uring_move_plan(entry, &range, 1, life_of_descriptor(entry)))
+	    plan_data(entry, data))
 		return 0;
 	if (req->zero_copied)
 		req->copy_reason = why_no_move(data);
