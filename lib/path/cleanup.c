@@ -38,12 +38,10 @@ void fuse_cleanup_destroy(struct fuse_cleanup *cleanup)
 
 static void sleep_for(struct fuse_cleanup *cleanup, int seconds)
 {
-	struct timespec until;
+	int64_t until = fuse_clock() + seconds * INT64_C(1000000000);
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += seconds;
 	while (!cleanup->stopping &&
-	       pthread_cond_timedwait(&cleanup->changed, &cleanup->lock, &until) == 0)
+	       fuse_clock_cond_wait(&cleanup->changed, &cleanup->lock, until) == 0)
 		;
 }
 

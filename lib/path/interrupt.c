@@ -72,14 +72,11 @@ static void *send_signals(void *data)
 
 	pthread_mutex_lock(&interrupts->lock);
 	while (!interrupts->stopping) {
-		int64_t until = fuse_clock() + INTERVAL;
-		struct timespec time = { until / 1000000000, until % 1000000000 };
-
 		if (!interrupts->list)
 			pthread_cond_wait(&interrupts->changed, &interrupts->lock);
 		else
-			pthread_cond_timedwait(&interrupts->changed, &interrupts->lock,
-					       &time);
+			fuse_clock_cond_wait(&interrupts->changed, &interrupts->lock,
+					     fuse_clock() + INTERVAL);
 		for (struct fuse_interrupted *i = interrupts->list; i; i = i->next)
 			pthread_kill(i->thread, interrupts->signal);
 	}

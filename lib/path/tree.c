@@ -248,10 +248,9 @@ static void try_those_who_wait(struct fuse_tree *tree)
 static void wait_a_while(struct fuse_tree *tree, struct fuse_claims *claims)
 {
 	int64_t until = fuse_clock() + TURN / 4;
-	struct timespec time = { until / 1000000000, until % 1000000000 };
 
 	while (!claims->settled &&
-	       pthread_cond_timedwait(&claims->settlement, &tree->lock, &time) == 0)
+	       fuse_clock_cond_wait(&claims->settlement, &tree->lock, until) == 0)
 		;
 }
 

@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "fuse_config.h"
@@ -21,7 +20,7 @@
 #include "session/stats_json.h"
 #include "support/clock.h"
 
-#define INTERVAL_S 1
+#define INTERVAL_NS 1000000000
 
 struct fuse_stats_file {
 	struct fuse_session *se;
@@ -111,12 +110,10 @@ static void write_file(struct fuse_stats_file *file)
 /* With the lock held: until somebody wishes something, or the interval is over. */
 static void wait_a_second(struct fuse_stats_file *file)
 {
-	struct timespec until;
+	int64_t until = fuse_clock() + INTERVAL_NS;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += INTERVAL_S;
 	while (!file->stop && !file->changed) {
-		if (pthread_cond_timedwait(&file->wish, &file->lock, &until) == ETIMEDOUT)
+		if (fuse_clock_cond_wait(&file->wish, &file->lock, until) == ETIMEDOUT)
 			break;
 	}
 	file->changed = false;

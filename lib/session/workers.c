@@ -13,7 +13,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "fuse_config.h"
 #include "session/session.h"
@@ -261,19 +260,12 @@ static void wake_receivers(struct pool *pool)
 
 static void stop_workers(struct pool *pool)
 {
-	struct timespec until;
-
 	pthread_mutex_lock(&pool->lock);
 	pool->stopping = true;
 	while (pool->running) {
 		wake_receivers(pool);
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_nsec += WAKE_INTERVAL_MS * 1000000L;
-		if (until.tv_nsec >= 1000000000L) {
-			until.tv_nsec -= 1000000000L;
-			until.tv_sec++;
-		}
-		pthread_cond_timedwait(&pool->someone_left, &pool->lock, &until);
+		fuse_clock_cond_wait(&pool->someone_left, &pool->lock,
+				     fuse_clock() + WAKE_INTERVAL_MS * 1000000);
 	}
 	join_those_who_left(pool);
 	pthread_mutex_unlock(&pool->lock);

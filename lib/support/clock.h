@@ -29,4 +29,16 @@ static inline void fuse_clock_cond_init(pthread_cond_t *condition)
 	pthread_condattr_destroy(&attributes);
 }
 
+/* Waits for such a condition. Returns 0 or, when that time of fuse_clock() has come, ETIMEDOUT. */
+static inline int fuse_clock_cond_wait(pthread_cond_t *condition, pthread_mutex_t *lock,
+				       int64_t until)
+{
+	const struct timespec time = {
+		.tv_sec = (time_t)(until / 1000000000),
+		.tv_nsec = (long)(until % 1000000000),
+	};
+
+	return pthread_cond_timedwait(condition, lock, &time);
+}
+
 #endif

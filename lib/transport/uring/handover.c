@@ -253,13 +253,11 @@ static void run_job(struct fuse_uring_workers *workers, struct fuse_uring_entry 
 /* Returns false if nothing came for so long that the worker had better end. */
 static bool await_job(struct fuse_uring_workers *workers)
 {
-	struct timespec until;
+	int64_t until = fuse_clock() + IDLE_SECONDS * INT64_C(1000000000);
 	int result;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += IDLE_SECONDS;
 	workers->idle++;
-	result = pthread_cond_timedwait(&workers->work, &workers->lock, &until);
+	result = fuse_clock_cond_wait(&workers->work, &workers->lock, until);
 	workers->idle--;
 	return result != ETIMEDOUT || queued(workers) || workers->stopping;
 }
