@@ -169,12 +169,11 @@ int fuse_req_get_data(fuse_req_t req, struct fuse_buf *data)
 		*data = req->data;
 		return 0;
 	}
-	if (req->opcode != FUSE_READ)
+	if (req->opcode != FUSE_READ ||
+	    (req->reply_room && req->data.size > req->reply_room_size))
 		return -EINVAL;
 	if (!req->zero_copied)
 		return own_memory(req, data);
-	if (req->data.size > req->reply_room_size)
-		return -EINVAL;
 	*data = buffer_of(req, &of_read, req->data.size);
 	return 0;
 }

@@ -445,12 +445,10 @@ int fuse_reply_deliver_data(struct fuse_req *req, struct fuse_bufvec *data,
 		req->finishes_now = fuse_inflight_leave(&req->protocol->inflight, req);
 	res = req->transport->reply_data(req, data, flags, &sent);
 	log_reply(req, res, sent);
-	/* What was not zero-copied, but could have been, speaks for it next time. */
-	if (!res && req->opcode == FUSE_READ && by_descriptor)
-		fuse_policy_learn(req, true);
-	else if (!res && req->zero_copied && sent)
-		fuse_policy_learn(req, false);
 	if (!res && req->opcode == FUSE_READ) {
+		/* What was not zero-copied, but could have been, speaks for it next time. */
+		if (by_descriptor || (req->zero_copied && sent))
+			fuse_policy_learn(req, by_descriptor);
 		fuse_count(&req->counters->bytes_read, sent);
 		count_copied(req, sent, in_place);
 	}

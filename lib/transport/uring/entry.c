@@ -575,7 +575,7 @@ static bool is_all_memory(const struct fuse_bufvec *data)
 	return true;
 }
 
-/* What has kept a prepared read's reply from being a move of one range. */
+/* What has kept a prepared read's reply from being a move of ranges. */
 static enum fuse_copy_reason why_no_move(const struct fuse_bufvec *data)
 {
 	if (is_all_memory(data))

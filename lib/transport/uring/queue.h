@@ -14,6 +14,7 @@
 #ifndef FUSE_URING_QUEUE_H
 #define FUSE_URING_QUEUE_H
 
+#include <errno.h>
 #include <liburing.h>
 #include <pthread.h>
 #include <sched.h>
@@ -231,6 +232,16 @@ void fuse_uring_move_copy(struct fuse_uring_entry *entry);
 void fuse_uring_move_end(struct fuse_uring_entry *entry);
 
 /* transfer.c */
+
+/* An sqe that moves data between the entry's pages and a file; NULL as of fuse_uring_sqe(). */
+struct io_uring_sqe *fuse_uring_data_sqe(struct fuse_uring_entry *entry,
+					 uint64_t user_data, bool to_client,
+					 const struct fuse_uring_transfer *transfer);
+/* Somebody's signal or a session's end; to the client it is an interruption. */
+static inline int fuse_uring_error_for_client(int error)
+{
+	return error == -ECANCELED ? -EINTR : error;
+}
 
 void fuse_uring_look_at_self(struct fuse_uring_self *self);
 

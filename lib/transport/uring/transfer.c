@@ -28,28 +28,36 @@ enum {
 	BY_OWNER
 };
 
-static bool to_client(const struct fuse_uring_entry *entry)
-{
-	return entry->opcode == FUSE_READ;
-}
-
-static bool submit(struct fuse_uring_entry *entry,
-		   const struct fuse_uring_transfer *transfer, unsigned awaited)
+struct io_uring_sqe *fuse_uring_data_sqe(struct fuse_uring_entry *entry,
+					 uint64_t user_data, bool to_client,
+					 const struct fuse_uring_transfer *transfer)
 {
 	struct fuse_uring_queue *queue = entry->queue;
-	struct io_uring_sqe *sqe = fuse_uring_sqe(
-		queue, FUSE_USER_DATA(FUSE_SUBJECT_TRANSFER, entry->id, awaited));
+	struct io_uring_sqe *sqe = fuse_uring_sqe(queue, user_data);
 
 	if (!sqe)
-		return false;
-	sqe->opcode = to_client(entry) ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED;
+		return NULL;
+	sqe->opcode = to_client ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED;
 	sqe->fd = transfer->fd;
 	sqe->off = (uint64_t)transfer->pos;
 	sqe->addr = transfer->off;
 	sqe->len = (uint32_t)transfer->len;
 	sqe->buf_index = (uint16_t)entry->id;
-	if (awaited == BY_OTHERS)
-		sqe->personality = (uint16_t)queue->personality;
+	sqe->personality = (uint16_t)queue->personality;
+	return sqe;
+}
+
+static bool submit(struct fuse_uring_entry *entry,
+		   const struct fuse_uring_transfer *transfer, unsigned awaited)
+{
+	struct io_uring_sqe *sqe = fuse_uring_data_sqe(
+		entry, FUSE_USER_DATA(FUSE_SUBJECT_TRANSFER, entry->id, awaited),
+		entry->opcode == FUSE_READ, transfer);
+
+	if (!sqe)
+		return false;
+	if (awaited == BY_OWNER)
+		sqe->personality = 0; /* the thread's own credentials */
 	return true;
 }
 
@@ -62,12 +70,23 @@ static int as_owner(struct fuse_uring_entry *entry,
 							     entry->id, BY_OWNER));
 }
 
+static void tell(struct fuse_uring_entry *entry, int result)
+{
+	struct fuse_uring_queue *queue = entry->queue;
+
+	pthread_mutex_lock(&queue->wish_lock);
+	entry->transfer.result = result;
+	entry->transfer.done = true;
+	pthread_cond_broadcast(&queue->transfer_done);
+	pthread_mutex_unlock(&queue->wish_lock);
+}
+
 /* One after the other, if several threads want something of the same request. */
 static int by_owner(struct fuse_uring_entry *entry,
 		    const struct fuse_uring_transfer *transfer)
 {
 	struct fuse_uring_queue *queue = entry->queue;
-	int result = -ENOTCONN;
+	int result;
 
 	pthread_mutex_lock(&queue->wish_lock);
 	while (entry->transfer.wanted)
@@ -78,7 +97,7 @@ static int by_owner(struct fuse_uring_entry *entry,
 	pthread_mutex_unlock(&queue->wish_lock);
 
 	if (!fuse_uring_ask_to_transfer(entry))
-		fuse_uring_transfer_complete(entry, BY_OTHERS, -ENOTCONN);
+		tell(entry, -ENOTCONN);
 
 	pthread_mutex_lock(&queue->wish_lock);
 	while (!entry->transfer.done)
@@ -101,17 +120,6 @@ void fuse_uring_transfer_begin(struct fuse_uring_entry *entry)
 {
 	if (!submit(entry, &entry->transfer, BY_OTHERS))
 		fuse_uring_transfer_complete(entry, BY_OTHERS, -EIO);
-}
-
-static void tell(struct fuse_uring_entry *entry, int result)
-{
-	struct fuse_uring_queue *queue = entry->queue;
-
-	pthread_mutex_lock(&queue->wish_lock);
-	entry->transfer.result = result;
-	entry->transfer.done = true;
-	pthread_cond_broadcast(&queue->transfer_done);
-	pthread_mutex_unlock(&queue->wish_lock);
 }
 
 void fuse_uring_transfer_give_up(struct fuse_uring_queue *queue)
@@ -145,7 +153,6 @@ static struct fuse_uring_transfer loading_of(const struct fuse_uring_entry *entr
 				    fuse_uring_pages_of(entry->opcode).request_lead);
 }
 
-/* Somebody's signal or a session's end; to the client it is an interruption. */
 static int loaded(struct fuse_uring_entry *entry, int result)
 {
 	size_t lead = fuse_uring_pages_of(entry->opcode).request_lead;
@@ -155,9 +162,7 @@ static int loaded(struct fuse_uring_entry *entry, int result)
 	entry->req.loaded = result >= 0;
 	if (entry->req.loaded && entry->req.zero_copied)
 		fuse_count(&entry->queue->counters.copied, 1);
-	if (result < 0)
-		return result == -ECANCELED ? -EINTR : result;
-	return 0;
+	return result < 0 ? fuse_uring_error_for_client(result) : 0;
 }
 
 void fuse_uring_load_begin(struct fuse_uring_entry *entry)

@@ -176,18 +176,19 @@ static bool success_is_told(const struct fuse_uring_move *move)
 static bool submit_piece(struct fuse_uring_entry *entry, unsigned number, size_t offset)
 {
 	const struct fuse_uring_piece *piece = &entry->move.pieces[number];
-	struct io_uring_sqe *sqe = fuse_uring_sqe(
-		entry->queue, FUSE_USER_DATA(FUSE_SUBJECT_PIECE, entry->id, number));
+	const struct fuse_uring_transfer transfer = {
+		.fd = piece->fd,
+		.pos = piece->off,
+		.off = offset,
+		.len = piece->size,
+	};
+	struct io_uring_sqe *sqe =
+		fuse_uring_data_sqe(entry,
+				    FUSE_USER_DATA(FUSE_SUBJECT_PIECE, entry->id, number),
+				    is_reply(entry), &transfer);
 
 	if (!sqe)
 		return false;
-	sqe->opcode = is_reply(entry) ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED;
-	sqe->fd = piece->fd;
-	sqe->off = (uint64_t)piece->off;
-	sqe->addr = offset;
-	sqe->len = (uint32_t)piece->size;
-	sqe->buf_index = (uint16_t)entry->id;
-	sqe->personality = (uint16_t)entry->queue->personality;
 	if (entry->move.linked)
 		sqe->flags = IOSQE_IO_LINK;
 	if (entry->move.linked && !success_is_told(&entry->move))
@@ -304,15 +305,12 @@ static size_t sum_up(const struct fuse_uring_move *move, int *error)
 	return moved;
 }
 
-/*
- * Somebody's signal or a session's end; to the client it is an interruption. Out of a room all
- * goes well, unless the filesystem has answered with more than its client has room for.
- */
+/* Out of a room all goes well, unless there is more in it than the client has room for. */
 static int error_for_client(const struct fuse_uring_entry *entry, int error)
 {
 	if (error == -EFAULT && entry->move.from_room)
 		return -EIO;
-	return error == -ECANCELED ? -EINTR : error;
+	return fuse_uring_error_for_client(error);
 }
 
 /*
