@@ -4,6 +4,8 @@
 import statistics
 from dataclasses import dataclass
 
+from workloads import UNMODIFIED_WORKLOADS
+
 # Which columns are compared: the first as a multiple of the second.
 COMPARISONS = (
     ("uring", "dev"),
@@ -75,31 +77,17 @@ TARGETS = (
 
 
 # Of examples that know nothing of zero-copy: with the option and without.
+_ROWS = [row for workload in UNMODIFIED_WORKLOADS for row in workload.rows]
 TARGETS += (
     Target("randread 1M direct x2", "fh zc", "fh", 1.3),
     Target("read 1M direct x2", "fh zc", "fh", 1.3),
     *(
-        Target(f"{pattern} 4k {access} x1", f"{name} zc", name, 0.97)
-        for pattern, access in (
-            ("randread", "direct"), ("randwrite", "direct"), ("randread", "buffered")
-        )
+        Target(row, f"{name} zc", name, 0.97)
+        for row in _ROWS
+        if " 4k " in row
         for name in ("fh", "ll")
     ),
-    *(
-        Target(row, f"{name} zc", name, 0.97)
-        for row in (
-            "randread 1M direct x2",
-            "read 1M direct x2",
-            "randread 1M buffered x2",
-            "read 1M buffered x2",
-            "randwrite 1M direct x2",
-            "write 1M buffered x2",
-            "randread 4k direct x1",
-            "randwrite 4k direct x1",
-            "randread 4k buffered x1",
-        )
-        for name in ("looks", "memory")
-    ),
+    *(Target(row, f"{name} zc", name, 0.97) for row in _ROWS for name in ("looks", "memory")),
 )
 
 # Of a program on the path-based interface, with another library and with ours.

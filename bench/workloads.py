@@ -119,15 +119,14 @@ ZERO_COPY_WORKLOADS = (
     Fio("randwrite", "1M", True, 2, "B/s"),
 )
 
+RING_WORKLOADS = (*ZERO_COPY_WORKLOADS, Fio("write", "1M", False, 2, "B/s"))
+
 UNMODIFIED_WORKLOADS = (
-    *ZERO_COPY_WORKLOADS,
-    Fio("write", "1M", False, 2, "B/s"),
+    *RING_WORKLOADS,
     Fio("randread", "4k", True, 1, "op/s"),
     Fio("randwrite", "4k", True, 1, "op/s"),
     Fio("randread", "4k", False, 1, "op/s"),
 )
-
-RING_WORKLOADS = (*ZERO_COPY_WORKLOADS, Fio("write", "1M", False, 2, "B/s"))
 
 POOL_WORKLOADS = (Metadata(1), Metadata(4))
 

@@ -18,25 +18,25 @@ MIB = 1 << 20
 pytestmark = [pytest.mark.transport("zero-copies"), pytest.mark.limit(320)]
 
 
-def passthrough_ll(work, transport, *options):
+def passthrough_ll(work, transport):
     source = work / "source"
     source.mkdir()
     mount = Mount(
         work,
         transport,
         program="example/passthrough_ll",
-        options=[f"source={source}", "cache=auto", *options],
+        options=[f"source={source}", "cache=auto"],
     )
     mount.source = source
     return mount
 
 
-def passthrough_fh(work, transport, *options):
-    return path_based.serve(work, transport, "passthrough_fh", *options)
+def passthrough_fh(work, transport):
+    return path_based.serve(work, transport, "passthrough_fh")
 
 
-def passthrough(work, transport, *options):
-    return path_based.serve(work, transport, "passthrough", *options)
+def passthrough(work, transport):
+    return path_based.serve(work, transport, "passthrough")
 
 
 WITH_DESCRIPTORS = pytest.mark.parametrize("serve", [passthrough_ll, passthrough_fh])

@@ -383,24 +383,23 @@ def test_old_handler_that_looks(work, transport):
     assert stats["unlinked"] == 0, stats
 
 
-def write_for_a_while(path, seconds):
-    fd = os.open(path, os.O_WRONLY)
+def go_on(path, flags, operate, seconds=3):
+    """How often operate() can be done, at one block of the file after the other."""
+    fd = os.open(path, flags)
     end, count = time.monotonic() + seconds, 0
     while time.monotonic() < end:
-        os.pwrite(fd, bytes(8192), 8192 * (count % 8))
+        operate(fd, 8192 * (count % 8))
         count += 1
     os.close(fd)
     return count
 
 
-def read_for_a_while(path, seconds):
-    fd = os.open(path, os.O_RDONLY)
-    end, count = time.monotonic() + seconds, 0
-    while time.monotonic() < end:
-        os.pread(fd, 8192, 8192 * (count % 8))
-        count += 1
-    os.close(fd)
-    return count
+def write_block(fd, at):
+    os.pwrite(fd, bytes(8192), at)
+
+
+def read_block(fd, at):
+    os.pread(fd, 8192, at)
 
 
 @pytest.mark.transport("dev-multi", "rings")
@@ -412,8 +411,8 @@ def test_old_handlers_that_share_a_lock(work, transport):
     with serve(work, transport, "no_capability", "direct_io") as mount:
         (mount.folder / "locked").write_bytes(bytes(65_536))
         path = mount.path / "locked"
-        clients = [Child(write_for_a_while, path, 3) for _ in range(3)]
-        clients += [Child(read_for_a_while, path, 3) for _ in range(3)]
+        clients = [Child(go_on, path, os.O_WRONLY, write_block) for _ in range(3)]
+        clients += [Child(go_on, path, os.O_RDONLY, read_block) for _ in range(3)]
         counts = [client.result() for client in clients]
     stats = mount.stats()
     assert min(counts) > 3, counts

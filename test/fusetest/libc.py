@@ -120,16 +120,23 @@ def own_mount_namespace():
 
 
 @contextlib.contextmanager
-def locked_in_memory(fd, length):
-    """The pages of a file, from its start, cannot be reclaimed."""
-    address = _libc.mmap(None, length, PROT_READ, MAP_SHARED, fd, 0)
+def _mapped(fd, length, protection):
+    """The address of a shared mapping of a file, from its start."""
+    address = _libc.mmap(None, length, protection, MAP_SHARED, fd, 0)
     if address == ctypes.c_void_p(-1).value:
         _check(-1)
     try:
-        _check(_libc.mlock(ctypes.c_void_p(address), ctypes.c_size_t(length)))
-        yield
+        yield address
     finally:
         _libc.munmap(address, length)
+
+
+@contextlib.contextmanager
+def locked_in_memory(fd, length):
+    """The pages of a file, from its start, cannot be reclaimed."""
+    with _mapped(fd, length, PROT_READ) as address:
+        _check(_libc.mlock(ctypes.c_void_p(address), ctypes.c_size_t(length)))
+        yield
 
 
 def mapped_bytes(fd, length, write=None):
@@ -139,16 +146,11 @@ def mapped_bytes(fd, length, write=None):
     optional (offset, bytes) to be put there before.
     """
     protection = PROT_READ | (PROT_WRITE if write else 0)
-    address = _libc.mmap(None, length, protection, MAP_SHARED, fd, 0)
-    if address == ctypes.c_void_p(-1).value:
-        _check(-1)
-    if write:
-        offset, content = write
-        ctypes.memmove(address + offset, content, len(content))
-    try:
+    with _mapped(fd, length, protection) as address:
+        if write:
+            offset, content = write
+            ctypes.memmove(address + offset, content, len(content))
         return ctypes.string_at(address, length)
-    finally:
-        _libc.munmap(address, length)
 
 
 class Directory:

@@ -63,32 +63,36 @@ static ssize_t client_begins(struct client *client, size_t off, size_t len)
 	return (ssize_t)(len < client->at_once ? len : client->at_once);
 }
 
-static ssize_t client_send(struct fuse_client_data *data, size_t off, size_t len, int fd,
-			   off_t pos)
+static ssize_t client_moves(struct fuse_client_data *data, size_t off, size_t len, int fd,
+			    off_t pos, bool sends)
 {
 	struct client *client = (struct client *)data;
 	ssize_t res = client_begins(client, off, len);
+	char *bytes = client->bytes + off;
 
 	if (client->needs_memory)
 		return -EOPNOTSUPP;
-	if (res > 0)
-		res = pos < 0 ? write(fd, client->bytes + off, (size_t)res)
-			      : pwrite(fd, client->bytes + off, (size_t)res, pos);
-	return res < 0 && !client->error ? -errno : res;
+	if (res <= 0)
+		return res;
+	if (sends)
+		res = pos < 0 ? write(fd, bytes, (size_t)res)
+			      : pwrite(fd, bytes, (size_t)res, pos);
+	else
+		res = pos < 0 ? read(fd, bytes, (size_t)res)
+			      : pread(fd, bytes, (size_t)res, pos);
+	return res < 0 ? -errno : res;
+}
+
+static ssize_t client_send(struct fuse_client_data *data, size_t off, size_t len, int fd,
+			   off_t pos)
+{
+	return client_moves(data, off, len, fd, pos, true);
 }
 
 static ssize_t client_receive(struct fuse_client_data *data, size_t off, size_t len,
 			      int fd, off_t pos)
 {
-	struct client *client = (struct client *)data;
-	ssize_t res = client_begins(client, off, len);
-
-	if (client->needs_memory)
-		return -EOPNOTSUPP;
-	if (res > 0)
-		res = pos < 0 ? read(fd, client->bytes + off, (size_t)res)
-			      : pread(fd, client->bytes + off, (size_t)res, pos);
-	return res < 0 && !client->error ? -errno : res;
+	return client_moves(data, off, len, fd, pos, false);
 }
 
 static ssize_t client_fill(struct fuse_client_data *data, size_t off, const void *memory,

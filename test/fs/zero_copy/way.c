@@ -67,6 +67,15 @@ static struct fuse_bufvec place_in(int fd, size_t size, off_t off)
 	return place;
 }
 
+static struct fuse_bufvec stream(int fd, size_t size)
+{
+	struct fuse_bufvec place = FUSE_BUFVEC_INIT(size);
+
+	place.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_RETRY;
+	place.buf[0].fd = fd;
+	return place;
+}
+
 /* written: bytes, or a negative errno */
 static void reply_written(fuse_req_t req, ssize_t written)
 {
@@ -74,6 +83,15 @@ static void reply_written(fuse_req_t req, ssize_t written)
 		fuse_reply_err(req, (int)-written);
 	else
 		fuse_reply_write(req, (size_t)written);
+}
+
+/* The same of what fuse_req_get_data()'s buffer was filled with. */
+static void reply_filled(fuse_req_t req, ssize_t filled)
+{
+	if (filled < 0)
+		fuse_reply_err(req, (int)-filled);
+	else
+		fuse_reply_read_filled(req, (size_t)filled);
 }
 
 static ssize_t result_of(ssize_t returned)
@@ -357,7 +375,8 @@ enum {
 
 static size_t start_of(size_t size, unsigned piece)
 {
-	return piece ? size - size / 7 * (SHUFFLES - piece) : 0;
+	return piece ? size - size / 7 * (SHUFFLES - piece)
+		     : 0; /* after the last: the end */
 }
 
 /* The part of the data from `off` on: by position, or by the vector's offset. */
@@ -379,21 +398,18 @@ static struct fuse_bufvec part_of(const struct fuse_buf *data, size_t off, size_
 /* Through a pipe of our own: what has no positions on one side, and the data on the other. */
 static ssize_t by_pipe(struct fuse_bufvec *dst, struct fuse_bufvec *src)
 {
-	struct fuse_bufvec room = FUSE_BUFVEC_INIT(fuse_buf_size(src) - src->off);
+	struct fuse_bufvec room;
 	ssize_t copied;
 	int ends[2];
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return -errno;
 	fcntl(ends[1], F_SETPIPE_SZ, 1 << 20);
-	room.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_RETRY;
-	room.buf[0].fd = ends[1];
+	room = stream(ends[1], fuse_buf_size(src) - src->off);
 	copied = fuse_buf_copy(&room, src, 0);
 	close(ends[1]);
 	if (copied > 0) {
-		room = FUSE_BUFVEC_INIT((size_t)copied);
-		room.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_RETRY;
-		room.buf[0].fd = ends[0];
+		room = stream(ends[0], (size_t)copied);
 		copied = fuse_buf_copy(dst, &room, 0);
 	}
 	close(ends[0]);
@@ -434,7 +450,7 @@ static ssize_t shuffle(const struct fuse_buf *data, int fd, off_t off, bool read
 
 	for (unsigned i = SHUFFLES; i-- > 0;) {
 		size_t start = start_of(size, i);
-		size_t length = (i + 1 < SHUFFLES ? start_of(size, i + 1) : size) - start;
+		size_t length = start_of(size, i + 1) - start;
 		struct fuse_bufvec part = part_of(data, start, length, i % 2);
 		struct fuse_bufvec place = place_in(fd, length, off + (off_t)start);
 		ssize_t res = by_turns(reads ? &part : &place, reads ? &place : &part,
@@ -445,10 +461,8 @@ static ssize_t shuffle(const struct fuse_buf *data, int fd, off_t off, bool read
 		copied[i] = (size_t)res;
 	}
 	for (unsigned i = 0; i < SHUFFLES; i++) {
-		size_t end = i + 1 < SHUFFLES ? start_of(size, i + 1) : size;
-
 		sum += copied[i];
-		if (sum < end)
+		if (sum < start_of(size, i + 1))
 			break;
 	}
 	return (ssize_t)sum;
@@ -458,12 +472,7 @@ static void shuffled_read(fuse_req_t req, struct file *file, size_t size, off_t 
 {
 	struct fuse_buf data;
 	int error = fuse_req_get_data(req, &data);
-	ssize_t got = error ? error : shuffle(&data, file->fd, off, true);
-
-	if (got < 0)
-		fuse_reply_err(req, (int)-got);
-	else
-		fuse_reply_read_filled(req, (size_t)got);
+	reply_filled(req, error ? error : shuffle(&data, file->fd, off, true));
 }
 
 /* A pipe's data come in their order, and no other way. */
@@ -729,15 +738,6 @@ static void near_write(fuse_req_t req, struct file *file, struct fuse_bufvec *da
 
 /* ---- sent: to a socket and from one by fuse_buf_copy(), which waits ---- */
 
-static struct fuse_bufvec stream(int fd, size_t size)
-{
-	struct fuse_bufvec place = FUSE_BUFVEC_INIT(size);
-
-	place.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_RETRY;
-	place.buf[0].fd = fd;
-	return place;
-}
-
 static void sent_read(fuse_req_t req, struct file *file, size_t size, off_t off)
 {
 	struct fuse_bufvec source = stream(file->near, size);
@@ -746,10 +746,7 @@ static void sent_read(fuse_req_t req, struct file *file, size_t size, off_t off)
 
 	if (got == 0)
 		got = fuse_buf_copy(&data, &source, 0);
-	if (got < 0)
-		fuse_reply_err(req, (int)-got);
-	else
-		fuse_reply_read_filled(req, (size_t)got);
+	reply_filled(req, got);
 }
 
 static void sent_write(fuse_req_t req, struct file *file, struct fuse_bufvec *data,
