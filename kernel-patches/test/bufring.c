@@ -32,13 +32,6 @@ static char data_path[64];
 static int backing;
 static unsigned int rounds = 1;
 
-#define CHECK(condition)                                                      \
-	do {                                                                  \
-		if (!(condition))                                             \
-			die("%s:%d: %s (%s)", __func__, __LINE__, #condition, \
-			    strerror(errno));                                 \
-	} while (0)
-
 static unsigned char expected(uint64_t offset)
 {
 	return offset * 2654435761u >> 13;

@@ -32,13 +32,6 @@
 static char mountpoint[] = "/tmp/hostile-XXXXXX";
 static char data_path[64];
 
-#define CHECK(condition)                                                      \
-	do {                                                                  \
-		if (!(condition))                                             \
-			die("%s:%d: %s (%s)", __func__, __LINE__, #condition, \
-			    strerror(errno));                                 \
-	} while (0)
-
 static const struct setup plain = {
 	.flags = FUSE_URING_BUFRING, .depth = 4, .nr_bufs = 4, .buf_size = MAX_PAYLOAD
 };

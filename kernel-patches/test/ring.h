@@ -1,33 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/*
- * The least of a server that a test of the kernel's buffer rings needs: a mount, FUSE_INIT, a
- * reader of /dev/fuse, and queues with their rings. No library is between test and kernel.
- */
+/* The queues of a server of Linux 7.2 with its patches, and their rings */
 #ifndef RING_H
 #define RING_H
 
-#include <pthread.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "mount.h"
 
 #include <liburing.h>
 
-/* of the patched kernel */
-#include "fuse.h"
-
-#define MAX_PAYLOAD (1U << 20)
 #define ALL_FLAGS                                                                     \
 	(FUSE_URING_BUFRING | FUSE_URING_PINNED_HEADERS | FUSE_URING_PINNED_BUFFERS | \
 	 FUSE_URING_ZERO_COPY)
-
-struct mounted {
-	const char *path;
-	int fuse;
-	int nr_queues;
-	uint64_t kernel_flags;
-	pthread_t reader;
-};
 
 struct setup {
 	uint64_t flags;
@@ -48,18 +30,6 @@ struct queue {
 	struct iovec iov[2];	/* both regions, for buffer rings */
 	struct iovec (*own)[2]; /* of each entry, without */
 };
-
-_Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-/* Of mounts from now on: the connection ends if a request takes as many seconds. 0: it may. */
-extern unsigned int request_timeout;
-
-void mount_begin(struct mounted *mounted, const char *path);
-/* Unmounts, and waits until the reader has seen it. */
-void mount_end(struct mounted *mounted);
-void mount_abort(struct mounted *mounted);
-/* Waits until there are so many requests that were not answered. */
-void mount_wait_for(struct mounted *mounted, int requests);
 
 void queue_init(struct queue *queue, struct mounted *mounted, int qid,
 		const struct setup *setup);
