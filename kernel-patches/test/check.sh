@@ -20,8 +20,9 @@ command -v perl >/dev/null || fail "checkpatch.pl needs perl"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# What the series changes, and by what checkpatch.pl knows a tree
-changed=$(sed -n 's|^+++ b/||p' "$series"/*.patch | sort -u)
+# What the series changes (what it adds is not in the source), and by what checkpatch.pl knows a tree
+added=$(sed -n '\|^--- /dev/null|{n;s|^+++ b/||p}' "$series"/*.patch)
+changed=$(sed -n 's|^+++ b/||p' "$series"/*.patch | sort -u | grep -vxF -e "$added")
 top="COPYING CREDITS Kbuild MAINTAINERS Makefile README"
 folders="Documentation arch drivers fs include init ipc kernel lib"
 
