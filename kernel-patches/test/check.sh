@@ -67,8 +67,10 @@ $said"
 $said" ;;
 	esac
 	in_tree am -q "$patch" >&2 || fail "$name: git am failed"
-	if ! perl "$work/tree/scripts/checkpatch.pl" --strict --quiet --no-summary \
-		--root "$work/tree" "$patch"; then
+	# MAINTAINERS knows fs/fuse as a whole. spdxcheck.py, which runs where there is a
+	# repository, wants more of Python than the kernel's build does.
+	if ! GIT_DIR="$work/none" perl "$work/tree/scripts/checkpatch.pl" --strict --quiet \
+		--no-summary --ignore FILE_PATH_CHANGES --root "$work/tree" "$patch"; then
 		echo "$name: checkpatch.pl complains" >&2
 		status=1
 	fi
