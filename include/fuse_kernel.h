@@ -232,6 +232,8 @@ struct fuse_init_out {
 #define FUSE_OVER_IO_URING	  (1ULL << 41)
 #define FUSE_REQUEST_TIMEOUT	  (1ULL << 42)
 #define FUSE_HAS_IO_URING_BUFPOOL (1ULL << 43) /* dialect C, below */
+#define FUSE_HAS_IO_URING_SHARED_MEMORY \
+	(1ULL << 61)			       /* with A or C, below; not in mainline */
 #define FUSE_HAS_IO_URING_BUFRING (1ULL << 62) /* dialect B, below; not in mainline */
 
 #define FUSE_DIRECT_IO_RELAX	  FUSE_DIRECT_IO_ALLOW_MMAP /* its former name */
@@ -870,6 +872,9 @@ struct cuse_init_out {
  * They differ in what follows qid in the command, and in one word of fuse_uring_ent_in_out.
  * A kernel ignores the fields and flags of a dialect it does not have: send them only to
  * one that announced it.
+ *
+ * With FUSE_HAS_IO_URING_SHARED_MEMORY a READ's or WRITE's data may lie in memory that the server
+ * has registered.
  */
 
 #define FUSE_URING_IN_OUT_HEADER_SZ 128
@@ -877,6 +882,12 @@ struct cuse_init_out {
 
 /* fuse_uring_ent_in_out.flags, B and C: the payload is the caller's own pages */
 #define FUSE_URING_ENT_ZERO_COPY (1 << 0)
+/* ...or lies in shared memory, where `memory` says */
+#define FUSE_URING_ENT_SHARED_MEMORY (1ULL << 48)
+
+/* fuse_uring_ent_in_out.memory */
+#define FUSE_URING_MEMORY_ID(memory)	 ((memory) >> 48)
+#define FUSE_URING_MEMORY_OFFSET(memory) ((memory) & ((1ULL << 48) - 1))
 
 struct fuse_uring_ent_in_out {
 	uint64_t flags;
@@ -889,7 +900,10 @@ struct fuse_uring_ent_in_out {
 			uint16_t buf_id_padding;
 		};
 	};
-	uint64_t reserved;
+	union {
+		uint64_t reserved;
+		uint64_t memory; /* with FUSE_URING_ENT_SHARED_MEMORY */
+	};
 };
 
 /*
@@ -909,7 +923,13 @@ enum fuse_uring_cmd {
 	FUSE_IO_URING_CMD_COMMIT_AND_FETCH = 2, /* reply, wait for the next one */
 	FUSE_IO_URING_CMD_ADD_QUEUE = 3,	/* C */
 	FUSE_IO_URING_CMD_ADD_BUFPOOL = 4,	/* C */
+	FUSE_IO_URING_CMD_ADD_MEMORY = 0x1000,	/* completes with the memory's id */
+	FUSE_IO_URING_CMD_REMOVE_MEMORY = 0x1001,
 };
+
+/* fuse_uring_cmd_req.flags of ADD_MEMORY: what the server may do with it */
+#define FUSE_URING_MEMORY_READ	(1ULL << 0)
+#define FUSE_URING_MEMORY_WRITE (1ULL << 1)
 
 /* fuse_uring_cmd_req.flags at ADD_QUEUE, C */
 #define FUSE_URING_ZERO_COPY (1 << 0)
@@ -930,6 +950,11 @@ struct fuse_uring_cmd_req {
 		/* C, at REGISTER in a zero-copy queue: slot of the ring's buffer table
 		 * that the kernel puts the caller's pages in */
 		uint16_t ent_zero_copy_buf_index;
+
+		struct {
+			uint32_t id; /* at REMOVE_MEMORY */
+			int32_t fd;  /* at ADD_MEMORY */
+		} memory;
 	};
 };
 

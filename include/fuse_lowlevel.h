@@ -1388,6 +1388,13 @@ struct fuse_transport_stats {
 
 	/** Reads and writes that had data and were not zero-copied, by enum fuse_copy_reason. */
 	uint64_t copy_reasons[FUSE_COPY_REASONS_ROOM];
+
+	/**
+	 * Reads and writes in memory that the client shares (fuse_shared_memory.h), and their
+	 * data, in bytes. These are counted nowhere else but in bytes_read and bytes_written.
+	 */
+	uint64_t shared_requests;
+	uint64_t shared_bytes;
 };
 
 /** How a session is doing. */

@@ -43,7 +43,7 @@ extern "C" {
  * @param id filled in with what the session calls it, never 0, and not used again
  * @return 0, or a negative errno: EINVAL (no session, no id, an empty memfd), EBADF (no open descriptor,
  *         or one that cannot be read), EOPNOTSUPP (not a memfd), EPERM (not sealed), EMFILE and ENFILE
- *         (too many descriptors), ENOMEM, ENOSPC (the kernel keeps 65535 at the most)
+ *         (too many descriptors), ENOMEM. What the kernel does not take, the 65536th say, is copied
  * @since FUSE_URING_1
  */
 int fuse_session_add_shared_memory(struct fuse_session *se, int fd, uint64_t *id);

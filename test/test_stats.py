@@ -34,6 +34,8 @@ COUNTERS = {
     "paged",
     "pool_bytes",
     "copied_bytes",
+    "shared_requests",
+    "shared_bytes",
 }
 REASONS = {
     "device",

@@ -130,6 +130,11 @@ static bool is_by_descriptor(const struct fuse_bufvec *data)
 
 static void count_copied(struct fuse_req *req, size_t bytes, bool in_place)
 {
+	if (req->shared) {
+		fuse_count(&req->counters->shared_requests, 1);
+		fuse_count(&req->counters->shared_bytes, bytes);
+		return;
+	}
 	fuse_count_copied(req->counters, bytes, in_place && req->transport->is_uring,
 			  req->copy_reason);
 }

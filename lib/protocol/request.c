@@ -81,6 +81,12 @@ bool fuse_req_is_zero_copy(fuse_req_t req)
 	return req->zero_copied;
 }
 
+/* A write's data in shared memory are not where its reply goes. */
+static bool is_shared_write(const struct fuse_req *req)
+{
+	return req->shared && req->opcode == FUSE_WRITE;
+}
+
 int fuse_req_get_payload(fuse_req_t req, char **payload, size_t *payload_sz, void **mr)
 {
 	if (!req->transport->is_uring || !req->reply_room || !payload || !payload_sz)
@@ -91,8 +97,13 @@ int fuse_req_get_payload(fuse_req_t req, char **payload, size_t *payload_sz, voi
 		if (res)
 			return res;
 	}
-	*payload = req->reply_room;
-	*payload_sz = req->reply_room_size;
+	if (is_shared_write(req)) {
+		*payload = (char *)req->view.payload;
+		*payload_sz = req->view.payload_size;
+	} else {
+		*payload = req->reply_room;
+		*payload_sz = req->reply_room_size;
+	}
 	if (mr)
 		*mr = req->transport->region ? req->transport->region(req) : NULL;
 	return 0;

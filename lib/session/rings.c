@@ -68,6 +68,7 @@ static struct fuse_uring *make(struct fuse_session *se, struct fuse_uring_reason
 	config->pool = se->options.pool;
 	config->pin = se->options.pin;
 	config->bufs = se->options.bufs;
+	config->memories = &se->memories;
 	config->strict = se->options.io_uring_strict;
 	config->max_workers = se->max_workers;
 	config->payload_max = se->protocol.payload_max;

@@ -161,6 +161,7 @@ static int take_options(struct fuse_session *se, struct fuse_args *args)
 static void free_session(struct fuse_session *se)
 {
 	fuse_rings_free(se);
+	fuse_memories_destroy(&se->memories);
 	fuse_dev_free(se->dev);
 	if (se->fd >= 0)
 		close(se->fd);
@@ -193,6 +194,7 @@ struct fuse_session *fuse_session_new_versioned(struct fuse_args *args,
 	se->fd = -1;
 	pthread_mutex_init(&se->handler_lock, NULL);
 	pthread_mutex_init(&se->transport_lock, NULL);
+	fuse_memories_init(&se->memories);
 	se->protocol.session = se;
 	se->protocol.hooks = &hooks;
 	se->protocol.userdata = userdata;

@@ -18,6 +18,7 @@
 
 #include <pthread.h>
 
+#include "memory/memory.h"
 #include "mount/mount.h"
 #include "protocol/protocol.h"
 #include "transport/dev/dev.h"
@@ -93,6 +94,8 @@ struct fuse_session {
 	_Atomic bool destroyed; /* the filesystem's destroy() was called */
 
 	struct fuse_stats_file *stats;
+
+	struct fuse_memories memories; /* that clients share */
 
 	bool in_memory; /* no handler ever answers with descriptors, or could write to one */
 

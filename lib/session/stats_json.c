@@ -7,33 +7,41 @@
 
 #include "session/stats_json.h"
 
-/* In the order of struct fuse_transport_stats. */
-static const char *const counter_names[] = {
-	"requests",
-	"replies",
-	"errors",
-	"bytes_read",
-	"bytes_written",
-	"zero_copied_requests",
-	"zero_copied_bytes",
-	"enters",
-	"commits",
-	"polls_hit",
-	"polls_missed",
-	"handed_over",
-	"linked",
-	"broken",
-	"unlinked",
-	"copied",
-	"paged",
-	"pool_bytes",
-	"copied_bytes",
+/* clang-format off */
+#define COUNTER(member) { #member, offsetof(struct fuse_transport_stats, member) }
+/* clang-format on */
+
+static const struct {
+	const char *name;
+	size_t offset;
+} counters[] = {
+	COUNTER(requests),
+	COUNTER(replies),
+	COUNTER(errors),
+	COUNTER(bytes_read),
+	COUNTER(bytes_written),
+	COUNTER(zero_copied_requests),
+	COUNTER(zero_copied_bytes),
+	COUNTER(enters),
+	COUNTER(commits),
+	COUNTER(polls_hit),
+	COUNTER(polls_missed),
+	COUNTER(handed_over),
+	COUNTER(linked),
+	COUNTER(broken),
+	COUNTER(unlinked),
+	COUNTER(copied),
+	COUNTER(paged),
+	COUNTER(pool_bytes),
+	COUNTER(copied_bytes),
+	COUNTER(shared_requests),
+	COUNTER(shared_bytes),
 };
 
-#define COUNTERS (sizeof(counter_names) / sizeof(counter_names[0]))
+#define COUNTERS (sizeof(counters) / sizeof(counters[0]))
 
-_Static_assert(offsetof(struct fuse_transport_stats, copy_reasons) ==
-		       COUNTERS * sizeof(uint64_t),
+_Static_assert(sizeof(struct fuse_transport_stats) ==
+		       (COUNTERS + FUSE_COPY_REASONS_ROOM) * sizeof(uint64_t),
 	       "every counter has a name");
 
 static const struct {
@@ -89,12 +97,12 @@ void fuse_stats_print_kind(FILE *out, const char *indent,
 void fuse_stats_print(FILE *out, const char *indent,
 		      const struct fuse_transport_stats *stats)
 {
-	uint64_t values[COUNTERS];
+	for (size_t i = 0; i < COUNTERS; i++) {
+		const char *counter = (const char *)stats + counters[i].offset;
 
-	memcpy(values, stats, sizeof(values));
-	for (size_t i = 0; i < COUNTERS; i++)
-		fprintf(out, "%s\"%s\": %llu,\n", indent, counter_names[i],
-			(unsigned long long)values[i]);
+		fprintf(out, "%s\"%s\": %llu,\n", indent, counters[i].name,
+			(unsigned long long)*(const uint64_t *)counter);
+	}
 	fprintf(out, "%s\"copy_reasons\": {", indent);
 	for (unsigned i = 0; i < FUSE_COPY_REASONS; i++)
 		fprintf(out, "%s\n%s  \"%s\": %llu", i ? "," : "", indent,

@@ -23,6 +23,8 @@
 #include "fuse_lowlevel.h"
 #include "support/buf.h"
 
+struct fuse_memories;
+struct fuse_memory;
 struct fuse_protocol;
 struct fuse_req;
 struct fuse_transport;
@@ -53,6 +55,8 @@ struct fuse_counters {
 	_Atomic uint64_t pool_bytes; /* not zero-copied, but not copied in this process */
 	_Atomic uint64_t copied_bytes; /* the rest of the bytes read and written */
 	_Atomic uint64_t copy_reasons[FUSE_COPY_REASONS_ROOM]; /* enum fuse_copy_reason */
+	_Atomic uint64_t shared_requests; /* reads and writes in shared memory... */
+	_Atomic uint64_t shared_bytes;	  /* ...none of which is counted elsewhere */
 };
 
 static inline void fuse_count(_Atomic uint64_t *counter, uint64_t by)
@@ -125,6 +129,12 @@ struct fuse_req {
 	 */
 	bool zero_copied;
 	bool loaded;
+	/*
+	 * A read or a write whose data are in memory that the client shares with this process, at
+	 * shared_off: a write's are at view.payload, a read's belong to reply_room. NULL: not.
+	 */
+	struct fuse_memory *shared;
+	uint64_t shared_off;
 
 	/* Owned by protocol/ from dispatch to finish. */
 	uint64_t unique;

@@ -145,6 +145,7 @@ void show_screen(const struct sample *before, const struct sample *now)
 	BYTES("MB read", bytes_read);
 	BYTES("MB written", bytes_written);
 	SHARE("  zero-copied", zero_copied_bytes);
+	SHARE("  in shared memory", shared_bytes);
 	SHARE("  in a ring's memory", pool_bytes);
 	SHARE("  copied", copied_bytes);
 #undef COUNT

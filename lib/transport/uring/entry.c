@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "memory/memory.h"
 #include "support/buf.h"
 #include "transport/uring/dialect.h"
 
@@ -80,6 +81,8 @@ void fuse_uring_entry_settle(struct fuse_uring_entry *entry)
 
 	queue->held--;
 	entry->state = FUSE_ENTRY_UNUSED;
+	queue->memory_answered |= entry->req.shared != NULL;
+	fuse_uring_memory_release(entry);
 	if (entry->dropped || queue->disconnected)
 		fuse_uring_move_end(entry);
 	else if (entry->move.pieces)
@@ -90,6 +93,21 @@ void fuse_uring_entry_settle(struct fuse_uring_entry *entry)
 
 /* ---- From the kernel ---- */
 
+static int locate(struct fuse_uring_entry *entry)
+{
+	entry->req.shared = NULL;
+	return fuse_uring_is_shared(entry) ? fuse_uring_memory_locate(entry)
+					   : entry->queue->uring->dialect->locate(entry);
+}
+
+/* The data of a write; what else has a payload finds it where its reply's goes. */
+static const char *data_of(const struct fuse_uring_entry *entry)
+{
+	const struct fuse_req *req = &entry->req;
+
+	return req->shared ? req->shared->base + req->shared_off : entry->payload;
+}
+
 /*
  * The three parts of the request's message lie in three places, and the kernel gives two
  * of their sizes and the sum. The header is overwritten by the reply's.
@@ -99,11 +117,12 @@ static int view_request(struct fuse_uring_entry *entry)
 	const struct fuse_in_header *header = (const void *)entry->header->in_out;
 	size_t payload_size = entry->header->ring_ent_in_out.payload_sz;
 	struct fuse_req *req = &entry->req;
-	int error = entry->queue->uring->dialect->locate(entry);
+	int error = locate(entry);
 
 	if (error)
 		return error;
-	if (payload_size > entry->payload_room || header->len < sizeof(*header) ||
+	if ((payload_size > entry->payload_room && !req->shared) ||
+	    header->len < sizeof(*header) ||
 	    header->len - sizeof(*header) < payload_size ||
 	    header->len - sizeof(*header) - payload_size > sizeof(entry->header->op_in))
 		return -EIO;
@@ -111,7 +130,7 @@ static int view_request(struct fuse_uring_entry *entry)
 	req->view.header = header;
 	req->view.arg = entry->header->op_in;
 	req->view.arg_size = header->len - sizeof(*header) - payload_size;
-	req->view.payload = entry->payload;
+	req->view.payload = data_of(entry);
 	req->view.payload_size = payload_size;
 	req->view.payload_fd = -1;
 	req->view.contiguous = false;

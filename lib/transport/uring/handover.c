@@ -107,15 +107,21 @@ bool fuse_uring_ask_to_transfer(struct fuse_uring_entry *entry)
 	return push_to_owner(entry);
 }
 
+/* Finished when its owner has ended: the transport may go with it. */
+static void vanish(struct fuse_uring_entry *entry)
+{
+	fuse_uring_memory_release(entry);
+	fuse_uring_unref(entry->queue->uring);
+}
+
 void fuse_uring_finish(struct fuse_req *req)
 {
 	struct fuse_uring_entry *entry = (struct fuse_uring_entry *)req;
-	struct fuse_uring *uring = entry->queue->uring;
 
 	if (entry->queue == fuse_uring_owned)
 		fuse_uring_entry_settle(entry);
 	else if (!push_to_owner(entry))
-		fuse_uring_unref(uring);
+		vanish(entry);
 }
 
 bool fuse_uring_collect(struct fuse_uring_queue *queue)
@@ -143,13 +149,14 @@ bool fuse_uring_collect(struct fuse_uring_queue *queue)
  */
 void fuse_uring_orphan(struct fuse_uring_queue *queue)
 {
-	struct fuse_uring_entry *entry;
+	struct fuse_uring_entry *entry, *next;
 
 	atomic_fetch_add(&queue->uring->references, queue->held);
-	for (entry = atomic_exchange(&queue->finished, ORPHANED); entry;
-	     entry = entry->next)
+	for (entry = atomic_exchange(&queue->finished, ORPHANED); entry; entry = next) {
+		next = entry->next;
 		if (!entry->transfer.wanted)
-			fuse_uring_unref(queue->uring);
+			vanish(entry);
+	}
 	while (atomic_load(&queue->finishing))
 		sched_yield();
 }

@@ -199,47 +199,15 @@ bool fuse_uring_available(unsigned queue_depth, bool zero_copy,
 /* ---- Giving up ---- */
 
 /*
- * A ring of its own, for any thread, with room for one command: those of the queues belong to
- * their owners, and may be what failed.
- */
-int fuse_uring_refusal_init(struct io_uring *ring)
-{
-	struct io_uring_params params = { .flags = IORING_SETUP_SQE128 };
-	int error = io_uring_queue_init_params(1, ring, &params);
-
-	if (!error)
-		fuse_uring_keep_from_children(ring);
-	return error;
-}
-
-/*
  * Sends a REGISTER for a queue that cannot exist. Returns 0 if the kernel refused it as it
  * should: then it uses no rings for this connection, and has told those who wait.
  */
-int fuse_uring_refusal_send(struct io_uring *ring, int fd)
+int fuse_uring_refuse(struct fuse_uring_control *control, int fd)
 {
-	struct __kernel_timespec timeout = { .tv_sec = 1 };
-	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
-	struct io_uring_cqe *cqe;
-	int result;
+	const struct fuse_uring_cmd_req command = { .qid = UINT16_MAX };
+	int result = fuse_uring_control_send(control, fd, FUSE_IO_URING_CMD_REGISTER,
+					     &command);
 
-	if (!sqe)
-		return -EBUSY;
-	memset(sqe, 0, 2 * sizeof(*sqe));
-	sqe->opcode = IORING_OP_URING_CMD;
-	sqe->fd = fd;
-	sqe->cmd_op = FUSE_IO_URING_CMD_REGISTER;
-	((struct fuse_uring_cmd_req *)sqe->cmd)->qid = UINT16_MAX;
-	result = io_uring_submit(ring);
-	if (result < 0)
-		return result;
-	do
-		result = io_uring_wait_cqe_timeout(ring, &cqe, &timeout);
-	while (result == -EINTR);
-	if (result < 0)
-		return result;
-	result = cqe->res;
-	io_uring_cqe_seen(ring, cqe);
 	switch (result) {
 	case -EINVAL:	  /* as intended */
 	case -EOPNOTSUPP: /* rings are off already */

@@ -227,6 +227,8 @@ static void enter(struct fuse_uring_queue *queue, enum enter_mode mode,
 	else
 		result = io_uring_submit_and_wait(&queue->ring, 1);
 
+	if (queue->memory_answered && !io_uring_sq_ready(&queue->ring))
+		fuse_uring_memory_answered(queue);
 	switch (result) {
 	case -EAGAIN: /* short of memory */
 	case -EBUSY:  /* completions have to be taken first */

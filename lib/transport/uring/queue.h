@@ -347,8 +347,9 @@ struct fuse_uring_queue {
 	bool disconnected;    /* the kernel said so, or the ring is beyond repair */
 	unsigned with_kernel; /* entries that are registered or committed */
 	unsigned held;
-	bool spare_used; /* since spare payload memory was given back last */
-	int64_t now;	 /* when the latest handler returned, ns */
+	bool spare_used;      /* since spare payload memory was given back last */
+	int64_t now;	      /* when the latest handler returned, ns */
+	bool memory_answered; /* among the commits is one that has named shared memory */
 
 	/* Everybody's. */
 	_Alignas(64) _Atomic(struct fuse_uring_entry *) finished;
@@ -395,6 +396,32 @@ static inline void fuse_uring_count_own(_Atomic uint64_t *counter)
 	atomic_store_explicit(counter, value + 1, memory_order_relaxed);
 }
 
+/* control.c: commands that belong to no queue; for any thread, one at a time */
+struct fuse_uring_control {
+	struct io_uring ring;
+	bool open;
+};
+
+int fuse_uring_control_open(struct fuse_uring_control *control);
+void fuse_uring_control_close(struct fuse_uring_control *control);
+/* Returns what the kernel answers; -ETIMEDOUT if it does not, within a second. */
+int fuse_uring_control_send(struct fuse_uring_control *control, int fd, uint32_t op,
+			    const struct fuse_uring_cmd_req *command);
+
+/* shared.c: data in memory that is shared with clients */
+
+/* The kernel is told of what there is, and of what comes, if it offered that. */
+void fuse_uring_memory_start(struct fuse_uring *uring);
+void fuse_uring_memory_stop(struct fuse_uring *uring);
+/* Whether the request that is in the slot has its data there. */
+bool fuse_uring_is_shared(const struct fuse_uring_entry *entry);
+/* Finds them. Returns 0 or a negative errno. */
+int fuse_uring_memory_locate(struct fuse_uring_entry *entry);
+/* The request does not need them any more. */
+void fuse_uring_memory_release(struct fuse_uring_entry *entry);
+/* Commits have been submitted. */
+void fuse_uring_memory_answered(struct fuse_uring_queue *queue);
+
 /* uring.c */
 struct fuse_uring {
 	/* Constant once the owners run. */
@@ -426,8 +453,8 @@ struct fuse_uring {
 	int error;		      /* the same */
 	unsigned failed;	      /* its number */
 	unsigned owners; /* threads started and not joined; the session's thread only */
-	struct io_uring refusal; /* to send the kernel a REGISTER that it refuses */
-	bool has_refusal;
+	struct fuse_memories *memories; /* NULL: the kernel knows nothing of the kind */
+	struct fuse_uring_control control;
 
 	_Atomic bool ending;	 /* owners are to end */
 	_Atomic bool told;	 /* disconnected() has been called */
@@ -459,7 +486,6 @@ int fuse_uring_possible_cpus(struct fuse_uring_reason *why);
 /* False with *why filled in. */
 bool fuse_uring_check(const struct fuse_uring_config *config,
 		      struct fuse_uring_reason *why);
-int fuse_uring_refusal_init(struct io_uring *ring);
-int fuse_uring_refusal_send(struct io_uring *ring, int fd);
+int fuse_uring_refuse(struct fuse_uring_control *control, int fd);
 
 #endif

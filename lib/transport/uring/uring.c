@@ -146,6 +146,8 @@ static int fill_in(struct fuse_uring *uring, const struct fuse_uring_config *con
 	uring->poll_ns = (int64_t)config->poll_us * 1000;
 	uring->payload_max = config->payload_max;
 	uring->debug = config->debug;
+	if (config->kernel_flags & FUSE_HAS_IO_URING_SHARED_MEMORY)
+		uring->memories = config->memories;
 	choose_signals(&uring->signals);
 	fuse_uring_look_at_self(&uring->self);
 	return get_affinity(uring);
@@ -319,7 +321,7 @@ static struct fuse_uring *bring_up(const struct fuse_uring_config *config,
 		return NULL;
 	}
 	/* Now, because when it is needed it may be impossible to get another ring. */
-	uring->has_refusal = fuse_uring_refusal_init(&uring->refusal) == 0;
+	fuse_uring_control_open(&uring->control);
 	if (start_owners(uring, why)) {
 		fuse_uring_stop(uring);
 		fuse_uring_free(uring);
@@ -434,23 +436,14 @@ struct fuse_uring *fuse_uring_new(const struct fuse_uring_config *config,
 	return uring;
 }
 
-static void end_refusal(struct fuse_uring *uring)
-{
-	if (uring->has_refusal)
-		io_uring_queue_exit(&uring->refusal);
-	uring->has_refusal = false;
-}
-
 /*
  * Callers wait until every queue has an entry, or until the kernel has refused one:
  * then it gives rings up for this connection and the callers go on to /dev/fuse.
  */
 static void make_kernel_give_up(struct fuse_uring *uring)
 {
-	int error = -ENOENT;
+	int error = fuse_uring_refuse(&uring->control, uring->fd);
 
-	if (uring->has_refusal)
-		error = fuse_uring_refusal_send(&uring->refusal, uring->fd);
 	if (error)
 		fuse_log(FUSE_LOG_ERR,
 			 "fuse: cannot turn io_uring off, clients may hang: %s\n",
@@ -467,7 +460,10 @@ int fuse_uring_start(struct fuse_uring *uring, struct fuse_uring_reason *why)
 	}
 	if (error)
 		make_kernel_give_up(uring);
-	end_refusal(uring);
+	else
+		fuse_uring_memory_start(uring);
+	if (error || !uring->memories)
+		fuse_uring_control_close(&uring->control);
 	return error;
 }
 
@@ -503,7 +499,8 @@ void fuse_uring_stop(struct fuse_uring *uring)
 			fuse_uring_wake(queue);
 		pthread_join(queue->thread, NULL);
 	}
-	end_refusal(uring);
+	fuse_uring_memory_stop(uring);
+	fuse_uring_control_close(&uring->control);
 }
 
 /* Which queue has it only the owners know. */

@@ -53,6 +53,8 @@ struct fuse_uring_config {
 	enum fuse_uring_pin pin;
 	unsigned
 		bufs; /* payload buffers per queue where they are pooled; 0: one an entry */
+	struct fuse_memories
+		*memories; /* shared with clients; they live longer than this */
 	bool strict; /* do without rings rather than without what is asked for above */
 	bool debug;  /* log what only somebody who looks for it wants to know */
 	struct fuse_transport_handler handler;
