@@ -13,8 +13,14 @@ from pathlib import Path
 
 from . import child, libc
 
-# Bits of FUSE_INIT's flags that announce a dialect, the oldest first.
-_OFFERS = {"per_entry": 1 << 41, "bufring": 1 << 62, "bufpool": 1 << 43}
+# Bits of FUSE_INIT's flags that announce a dialect, the oldest first. The first one announces what
+# goes with several: data in memory that clients share.
+_OFFERS = {
+    "shared_memory": 1 << 61,
+    "per_entry": 1 << 41,
+    "bufring": 1 << 62,
+    "bufpool": 1 << 43,
+}
 
 _INIT = 26
 _HEADER = struct.Struct("=IIQQIIIHH")  # fuse_in_header
@@ -53,6 +59,10 @@ def dialects():
     """The names of the dialects that the kernel offers now, the oldest first."""
     flags = child.call(_init_flags, timeout=10)
     return tuple(name for name, bit in _OFFERS.items() if flags & bit)
+
+
+def takes_shared_memory():
+    return "shared_memory" in dialects()
 
 
 def best_dialect():
