@@ -346,9 +346,12 @@ int fuse_decode_getxattr(struct fuse_req *req, struct fuse_message *message)
 {
 	const struct fuse_getxattr_in *in = (const void *)message->arg;
 	const char *name = fuse_message_string(message);
+	int res;
 
 	if (!name)
 		return FUSE_MALFORMED;
+	if (fuse_channel_xattr_answers(req, name, in->size, &res))
+		return res;
 	if (!fuse_req_ops(req)->getxattr)
 		return -ENOSYS;
 	fuse_req_ops(req)->getxattr(req, req->nodeid, name, in->size);

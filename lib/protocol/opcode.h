@@ -147,4 +147,8 @@ void fuse_write_answered(struct fuse_req *req, int error, size_t count);
 /* live.c: true if an ioctl is for the library itself; *res is what a decoder returns then */
 bool fuse_live_answers(struct fuse_req *req, const struct fuse_ioctl_in *in, int *res);
 
+/* channel_xattr.c: the same for a getxattr, of which `size` bytes are wanted */
+bool fuse_channel_xattr_answers(struct fuse_req *req, const char *name, size_t size,
+				int *res);
+
 #endif

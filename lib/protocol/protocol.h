@@ -29,6 +29,9 @@ struct fuse_inflight_shard {
 	bool closed;	      /* requests are interrupted as they come */
 } __attribute__((aligned(64)));
 
+/* Bytes of a memory channel's path; a socket's address has no more. */
+#define FUSE_CHANNEL_PATH_MAX 108
+
 struct fuse_inflight {
 	struct fuse_inflight_shard shard[FUSE_INFLIGHT_SHARDS];
 };
@@ -50,6 +53,12 @@ struct fuse_protocol_hooks {
 	/* Figures for live.c; NULL if there are none to be shown. */
 	void (*get_stats)(struct fuse_protocol *protocol,
 			  struct fuse_session_stats *stats);
+	/*
+	 * Where the memory channel is, for channel_xattr.c: the path's length, 0 if there is
+	 * none. NULL: there never is.
+	 */
+	size_t (*channel_path)(struct fuse_protocol *protocol,
+			       char path[FUSE_CHANNEL_PATH_MAX]);
 };
 
 struct fuse_retrieval; /* a notify_retrieve that awaits its data */
@@ -102,6 +111,11 @@ struct fuse_protocol {
 	struct fuse_policy policy;
 	_Atomic bool got_init;
 	_Atomic bool got_destroy;
+	/*
+	 * There is a memory channel, or has been: the kernel, which after one ENOSYS asks for no
+	 * attribute any more, must not get one.
+	 */
+	_Atomic bool keeps_xattrs;
 
 	struct fuse_notify_channel notify;
 	struct fuse_inflight inflight;

@@ -229,6 +229,13 @@ static void *place(struct fuse_req *req, void *local, size_t size)
 	return memset(out, 0, size);
 }
 
+/* That the filesystem has no attributes at all must not be said where the library has one. */
+static bool hides_channel(const struct fuse_req *req, int err)
+{
+	return err == ENOSYS && req->opcode == FUSE_GETXATTR &&
+	       atomic_load_explicit(&req->protocol->keeps_xattrs, memory_order_relaxed);
+}
+
 int fuse_reply_err(fuse_req_t req, int err)
 {
 	if (!fuse_reply_claim(req))
@@ -239,6 +246,8 @@ int fuse_reply_err(fuse_req_t req, int err)
 			 err);
 		err = ERANGE;
 	}
+	if (hides_channel(req, err))
+		err = ENODATA;
 	/* The kernel would tell a caller who got no signal to restart, with an errno of its own. */
 	if (err == EINTR && fuse_inflight_abandoned(&req->protocol->inflight, req))
 		err = ENOTCONN;

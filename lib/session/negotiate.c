@@ -450,6 +450,7 @@ void fuse_session_negotiate(struct fuse_req *req, const struct fuse_init_in *in)
 		protocol->retrieve_max -= sizeof(struct fuse_notify_retrieve_in);
 	log_answer(se, offered, &out);
 
+	fuse_memory_channel_start(se);
 	atomic_store(&protocol->got_init, true);
 	error = fuse_protocol_reply_init(req, &out);
 	if (error == -ENOENT)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "fuse_config.h"
+#include "fuse_shared_memory.h"
 #include "session/session.h"
 #include "support/tsan.h"
 
@@ -65,12 +66,19 @@ static void on_get_stats(struct fuse_protocol *protocol, struct fuse_session_sta
 	fuse_session_get_stats(session_of(protocol), stats, sizeof(*stats));
 }
 
+static size_t on_channel_path(struct fuse_protocol *protocol, char *path)
+{
+	return fuse_memory_channel_path(session_of(protocol), path,
+					FUSE_CHANNEL_PATH_MAX);
+}
+
 static const struct fuse_protocol_hooks hooks = {
 	.init = fuse_session_negotiate,
 	.destroy = on_destroy,
 	.failed = on_failed,
 	.interrupted = on_interrupted,
 	.get_stats = on_get_stats,
+	.channel_path = on_channel_path,
 };
 
 /*
@@ -171,6 +179,7 @@ static void free_session(struct fuse_session *se)
 	fuse_protocol_destroy(&se->protocol);
 	pthread_mutex_destroy(&se->handler_lock);
 	pthread_mutex_destroy(&se->transport_lock);
+	pthread_mutex_destroy(&se->channel_lock);
 	fuse_session_options_free(&se->options);
 	free(se->mountpoint);
 	free(se->cuse);
@@ -195,6 +204,7 @@ struct fuse_session *fuse_session_new_versioned(struct fuse_args *args,
 	pthread_mutex_init(&se->handler_lock, NULL);
 	pthread_mutex_init(&se->transport_lock, NULL);
 	fuse_memories_init(&se->memories);
+	pthread_mutex_init(&se->channel_lock, NULL);
 	se->protocol.session = se;
 	se->protocol.hooks = &hooks;
 	se->protocol.userdata = userdata;
@@ -220,6 +230,7 @@ void fuse_session_destroy(struct fuse_session *se)
 		return;
 	fuse_session_interrupt(se);
 	fuse_rings_stop(se);
+	fuse_session_close_memory_channel(se);
 	if (atomic_load(&se->protocol.got_init))
 		call_destroy(se);
 	fuse_stats_stop(se);

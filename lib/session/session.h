@@ -11,6 +11,7 @@
  *                   fuse_session_dispatch()); a handler may call anything below
  *   transport_lock  which transport there is; nothing blocks under it
  *   stats->lock     the statistics thread's wish list
+ *   channel_lock    the memory channel; taken alone
  * exited and error are atomic, because a signal handler may write them.
  */
 #ifndef FUSE_SESSION_H
@@ -34,6 +35,7 @@ struct fuse_loop_config {
 #define FUSE_DEFAULT_MAX_THREADS      10
 #define FUSE_DEFAULT_MAX_IDLE_THREADS UINT_MAX /* none is ended for being idle */
 
+struct fuse_channel_server;
 struct fuse_stats_file;
 struct fuse_cuse;
 
@@ -96,6 +98,9 @@ struct fuse_session {
 	struct fuse_stats_file *stats;
 
 	struct fuse_memories memories; /* that clients share */
+	pthread_mutex_t channel_lock;
+	struct fuse_channel_server *channel; /* NULL: none is open */
+	bool channel_may_run;		     /* the process will not fork any more */
 
 	bool in_memory; /* no handler ever answers with descriptors, or could write to one */
 
@@ -201,6 +206,13 @@ int fuse_thread_start(pthread_t *thread, size_t stack_size, void *(*run)(void *)
 /* A signal for the purpose, installed by the first user; 0 if there is none to be had. */
 int fuse_wake_signal_get(void);
 void fuse_wake_signal_put(void);
+
+/* memory_channel.c */
+
+/* INIT has come: from now on a channel has a thread. */
+void fuse_memory_channel_start(struct fuse_session *se);
+/* The length of the channel's path, with which `path` is filled in; 0: there is no channel. */
+size_t fuse_memory_channel_path(struct fuse_session *se, char *path, size_t room);
 
 /* stats.c */
 
