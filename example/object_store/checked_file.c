@@ -84,17 +84,15 @@ static uint32_t sum_of(const char *data, size_t size)
 	return crc32c(crc32c(0, data, size), zeros, BLOCK - size) ^ SUM_OF_ZEROS;
 }
 
-static size_t part(size_t size, size_t block)
-{
-	size_t rest = size - block * BLOCK;
-
-	return rest < BLOCK ? rest : BLOCK;
-}
-
 static void compute(uint32_t *sums, const char *data, size_t size)
 {
-	for (size_t i = 0; i * BLOCK < size; i++)
-		sums[i] = sum_of(data + i * BLOCK, part(size, i));
+	size_t whole = size / BLOCK;
+
+	crc32c_pieces(sums, data, BLOCK, whole);
+	for (size_t i = 0; i < whole; i++)
+		sums[i] ^= SUM_OF_ZEROS;
+	if (size % BLOCK)
+		sums[whole] = sum_of(data + whole * BLOCK, size % BLOCK);
 }
 
 static size_t sums_size(size_t size)
