@@ -11,7 +11,7 @@ from .mount import Mount
 SIZE = (16 << 20) - 123  # of its files
 WAYS = ["payload", "buf", "data", "fd", "filled"]
 
-_ADD_SEALS = 1033
+_ADD_SEALS, _GET_SEALS = 1033, 1034
 SHRINK, GROW, WRITE, FUTURE_WRITE = 2, 4, 8, 16
 MFD_HUGETLB = 4
 
@@ -56,6 +56,16 @@ class Memory:
 
     def __exit__(self, *_):
         self.close()
+
+
+def has_seals(path):
+    """Is it a file that there can be seals for, or is that unheard of?"""
+    with open(path, "rb") as file:
+        try:
+            fcntl.fcntl(file, _GET_SEALS)
+        except OSError:
+            return False
+    return True
 
 
 def serve(work, transport, *options, **kwargs):
