@@ -3,6 +3,7 @@
  * Requests, from the bytes of a message to the arguments of an operation: every opcode, as
  * /dev/fuse and as a ring delivers it, whole and cut off at every byte.
  */
+#include "fuse_shared_memory.h"
 #include "protocol/live.h"
 #include "protocol_recorder.h"
 
@@ -591,6 +592,102 @@ static void test_live(void)
 	rig_stop();
 }
 
+/* ---- The memory channel's attribute ---- */
+
+static const char *channel_path;
+
+static size_t tell_path(struct fuse_protocol *protocol, char *path)
+{
+	CHECK(protocol == &rig.protocol);
+	if (!channel_path)
+		return 0;
+	strcpy(path, channel_path);
+	return strlen(path);
+}
+
+/* The caller frees it. */
+static struct rig_req *ask_attribute(uint64_t node, const char *name, uint32_t size)
+{
+	const struct fuse_getxattr_in in = { .size = size };
+	struct fuse_in_header header =
+		rig_header(FUSE_GETXATTR, sizeof(in) + strlen(name) + 1);
+	struct rig_req *r;
+
+	call[0] = '\0';
+	header.nodeid = node;
+	r = rig_joined(header, &in, sizeof(in), name, strlen(name) + 1);
+	fuse_protocol_dispatch(&r->req);
+	return r;
+}
+
+static bool is_the_filesystems_attribute(uint64_t node, const char *name)
+{
+	struct rig_req *r = ask_attribute(node, name, 200);
+	bool called = strncmp(call, "getxattr ", 9) == 0;
+
+	rig_free(r);
+	call[0] = '\0';
+	return called;
+}
+
+static void op_getxattr_enosys(fuse_req_t req, fuse_ino_t ino, const char *name,
+			       size_t size)
+{
+	fuse_reply_err(req, ENOSYS);
+}
+
+static void test_channel_attribute(void)
+{
+	static const char name[] = FUSE_MEMORY_CHANNEL_XATTR;
+	struct fuse_protocol_hooks hooks;
+	struct rig_req *r;
+
+	CASE("the attribute that says where the memory channel is");
+	rig_start(&all_ops);
+	hooks = *rig.protocol.hooks;
+	rig.protocol.hooks = &hooks;
+	CHECK(is_the_filesystems_attribute(FUSE_ROOT_ID, name));
+	hooks.channel_path = tell_path;
+	channel_path = NULL;
+	CHECK(is_the_filesystems_attribute(FUSE_ROOT_ID, name));
+	channel_path = "/run/socket";
+	r = ask_attribute(FUSE_ROOT_ID, name, 0);
+	CHECK_INT(r->error, 0);
+	CHECK_INT(r->sent_size, sizeof(struct fuse_getxattr_out));
+	CHECK_INT(((struct fuse_getxattr_out *)r->sent)->size, strlen(channel_path));
+	rig_free(r);
+	for (uint32_t size = 11; size < 200; size += 188) {
+		r = ask_attribute(FUSE_ROOT_ID, name, size);
+		CHECK_INT(r->error, 0);
+		CHECK_INT(r->sent_size, strlen(channel_path));
+		CHECK(memcmp(r->sent, channel_path, r->sent_size) == 0);
+		CHECK_TEXT(call, "");
+		rig_free(r);
+	}
+	CHECK_INT(error_of(ask_attribute(FUSE_ROOT_ID, name, 10)), -ERANGE);
+	CHECK_INT(error_of(ask_attribute(FUSE_ROOT_ID, name, 1)), -ERANGE);
+
+	CASE("other attributes are the filesystem's");
+	CHECK(is_the_filesystems_attribute(FUSE_ROOT_ID + 1, name));
+	CHECK(is_the_filesystems_attribute(FUSE_ROOT_ID, "system.fuse_memory_channe"));
+	CHECK(is_the_filesystems_attribute(FUSE_ROOT_ID, "system.fuse_memory_channel2"));
+	CHECK(is_the_filesystems_attribute(FUSE_ROOT_ID, "user.a"));
+
+	CASE("ENOSYS, which would end all questions, is not said beside a channel");
+	rig.protocol.ops.getxattr = NULL;
+	CHECK_INT(error_of(ask_attribute(FUSE_ROOT_ID, "user.a", 10)), -ENOSYS);
+	rig.protocol.keeps_xattrs = true;
+	CHECK_INT(error_of(ask_attribute(FUSE_ROOT_ID, "user.a", 10)), -ENODATA);
+	CHECK_INT(error_of(ask_attribute(7, name, 10)), -ENODATA);
+	rig.protocol.ops.getxattr = op_getxattr_enosys;
+	CHECK_INT(error_of(ask_attribute(7, "user.a", 10)), -ENODATA);
+	rig.protocol.ops.listxattr = NULL;
+	CHECK_INT(error_of(rig_send(FUSE_LISTXATTR, &(struct fuse_getxattr_in){ 0 },
+				    sizeof(struct fuse_getxattr_in), NULL, 0)),
+		  -ENOSYS);
+	rig_stop();
+}
+
 static void test_may_wait(void)
 {
 	CASE("which opcodes may wait");
@@ -779,6 +876,7 @@ int main(void)
 	test_contradictions();
 	test_ioctl_on_directory();
 	test_live();
+	test_channel_attribute();
 	test_may_wait();
 	test_giving_a_lock_back();
 	test_pipes();
