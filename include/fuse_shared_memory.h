@@ -85,7 +85,10 @@ struct fuse_memory_channel_config {
 	/** Pieces of memory that one client may give; 0: 16. */
 	unsigned max_regions;
 
-	/** Clients at the same time; 0: 64. */
+	/**
+	 * Clients at the same time; 0: 64. A user other than this process's own and root gets half of
+	 * them at the most.
+	 */
 	unsigned max_clients;
 
 	/** Size of one piece, in bytes; 0: 1 GiB. */
@@ -95,9 +98,9 @@ struct fuse_memory_channel_config {
 	unsigned flags;
 
 	/**
-	 * Says whether a client may use the channel: 0, or a negative errno. NULL: those may with
-	 * this process's own user, root, and everybody if the mount has allow_other. Called by
-	 * the channel's thread.
+	 * Says whether a client may use the channel: 0, or a negative errno, which it is told. NULL:
+	 * those may with this process's own user, root, and everybody if the mount has
+	 * allow_other. Called by the channel's thread, so that others wait for it.
 	 */
 	int (*allow)(void *userdata, pid_t pid, uid_t uid, gid_t gid);
 
@@ -111,7 +114,10 @@ struct fuse_memory_channel_config {
  * from now on. A thread of the library's, which begins when the session's loop does, takes what
  * clients give, and gives it back when they take it back, close the channel or die.
  *
- * Call it before the loop, in the thread that is going to call that.
+ * Call it before the loop, or in init(): for a kernel that has once been told by ENOSYS that there are
+ * no extended attributes never asks for one again. From this call on the library does not say so any
+ * more, but ENODATA. A filesystem without attributes pays for that: on buffered writes the kernel asks
+ * for security.capability each time, unless there is FUSE_CAP_HANDLE_KILLPRIV_V2.
  *
  * @param config NULL: as if all of it were zero. Not used after the call
  * @return 0, or a negative errno: EINVAL, EEXIST (there is one), ENOMEM, or what stood in the
@@ -149,9 +155,10 @@ int fuse_memory_create(size_t size, unsigned flags);
  *
  * @param path a file or folder of the mount; it need not be its root
  * @return a socket for the two functions below, which belongs to the caller; closing it gives back all
- *         memory. Or a negative errno: EOPNOTSUPP (the filesystem has no channel), EACCES
- *         (it will not have this client), EUSERS (it has too many), what looking at
- *         path or connecting failed with
+ *         memory. Or a negative errno: EOPNOTSUPP (the filesystem has no channel), EXDEV
+ *         (its root, which has to be asked, is mounted nowhere that this process could see),
+ *         EACCES (it will not have this client), EUSERS (it has too many), EPROTO (it speaks
+ *         otherwise), what looking at path or connecting failed with
  * @since FUSE_URING_1
  */
 int fuse_memory_channel_connect(const char *path);
@@ -163,7 +170,8 @@ int fuse_memory_channel_connect(const char *path);
  *               its own when the call returns
  * @param id filled in with what the channel calls it
  * @return 0, or a negative errno: as of fuse_session_add_shared_memory(), EMFILE and E2BIG (limits of
- *         the channel), EPIPE (the server has gone), EPROTO (it is none)
+ *         the channel), EOPNOTSUPP (for memory of hugetlbfs, too, where that is not taken),
+ *         EPIPE (the server has gone), EPROTO (it is none)
  * @since FUSE_URING_1
  */
 int fuse_memory_channel_give(int channel, int memory, uint64_t *id);

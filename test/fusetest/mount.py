@@ -25,7 +25,7 @@ CONNECTIONS = Path("/sys/fs/fuse/connections")
 # Filesystems of paths that read and write in memory only: they do without zero-copy.
 IN_MEMORY = {
     *(f"example/{name}" for name in ("hello", "invalidate_path", "ioctl", "memfs", "null")),
-    *("example/passthrough", "example/poll", "test/fs/pathops"),
+    *("example/passthrough", "example/poll", "test/fs/channel", "test/fs/pathops"),
 }
 
 
