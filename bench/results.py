@@ -27,6 +27,7 @@ COMPARISONS = (
     ("pinned", "ring"),
     ("zero-copy ring", "per entry"),
     ("zero-copy ring", "pinned"),
+    ("shared", "pool"),
     *((f"{name} zc", name) for name in ("fh", "ll", "looks", "memory")),
 )
 
@@ -88,6 +89,12 @@ TARGETS += (
         for name in ("fh", "ll")
     ),
     *(Target(row, f"{name} zc", name, 0.97) for row in _ROWS for name in ("looks", "memory")),
+)
+
+# Of a server that looks at the data.
+TARGETS += tuple(
+    Target(f"{pattern} 1M direct, looked at", "shared", "pool", 1.4)
+    for pattern in ("read", "write")
 )
 
 # Of a program on the path-based interface, with another library and with ours.

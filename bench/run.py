@@ -28,6 +28,7 @@ from commands import Failure, interrupts, run
 from results import Results, as_markdown, as_text, readable, report
 from neighbours import Neighbours
 from servers import (
+    checking_contenders,
     contenders,
     path_contenders,
     peer_contenders,
@@ -37,6 +38,7 @@ from servers import (
     zero_copy_contenders,
 )
 from workloads import (
+    CHECKED_WORKLOADS,
     PATH_WORKLOADS,
     POOL_WORKLOADS,
     RING_WORKLOADS,
@@ -71,6 +73,13 @@ MODES = {
         size="128M",
         program="passthrough_fh",
         kernel="7.3",
+    ),
+    "shared": Mode(
+        checking_contenders,
+        CHECKED_WORKLOADS,
+        size="128M",
+        program="shared_memory_ll",
+        kernel="7.3 with patches",
     ),
     "path-based": Mode(path_contenders, PATH_WORKLOADS, program="passthrough"),
 }
@@ -134,6 +143,7 @@ def find_build(plan):
     for folder in given:
         plan.program = folder / "example" / name
         plan.metadata = folder / "bench" / "metadata"
+        plan.shared_memory = folder / "bench" / "shared_memory"
         if plan.program.exists() and plan.metadata.exists():
             plan.build = folder
             return

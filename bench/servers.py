@@ -23,6 +23,7 @@ class Contender:
 
     library = None  # which has to be the one that is loaded, if there is a choice
     has_own_files = False  # rather than the source's
+    shared = None  # whether data are in memory that clients share, if that matters
 
     def __init__(self, name, program=None, transport=None, options=(), peer=False, proof=None):
         self.name, self.program, self.transport = name, program, transport
@@ -175,6 +176,28 @@ def unmodified_contenders(program):
     ]
 
 
+class Checking(Contender):
+    """The store of checked objects: what it serves is looked at, byte by byte."""
+
+    def __init__(self, name, program, *arguments, options=("io_uring",), shared=False):
+        super().__init__(name, program, "io_uring", options, proof={"zero_copy": False})
+        self.arguments, self.shared = arguments, shared
+
+    def command(self, source, path, options):
+        store = f"--store={source}"
+        return [self.program, "-f", store, *self.arguments, "-o", ",".join(options), path]
+
+    has_own_files = True
+
+
+def checking_contenders(program):
+    """The same server, with its clients' data in a ring's memory, and in memory they share."""
+    return [
+        Checking("pool", program, "--no-channel", options=["io_uring", "io_uring_pool=plain"]),
+        Checking("shared", program, shared=True),
+    ]
+
+
 class Source:
     """The served folder, without anything in between."""
 
@@ -315,6 +338,10 @@ class Server:
                 return f"had {stats[key]} for {key}, not {value}"
         if self.contender.zero_copy and stats["zero_copied_requests"] < 0.99 * self.least:
             return f"zero-copied {stats['zero_copied_requests']} requests of {self.least}"
+        if self.contender.shared is not None:
+            count, least = stats["shared_requests"], 0.99 * self.least
+            if count < least if self.contender.shared else count:
+                return f"{count} requests were in shared memory, of {self.least}"
         on_rings = sum(queue["requests"] for queue in stats["per_queue"])
         carried = on_rings if wanted == "io_uring" else stats["requests"] - on_rings
         if carried < self.least:

@@ -51,6 +51,26 @@ class Fio:
         """Nothing: the files are the same for all, see prepare()."""
 
 
+class Checked:
+    """shared_memory.c: data that the server looks at. Its figure is bytes a second."""
+
+    jobs = 1
+
+    def __init__(self, pattern, size):
+        self.pattern, self.size = pattern, size
+        self.name = f"{pattern} {size >> 20}M direct, looked at"
+        self.rows = {self.name: "B/s"}
+
+    def measure(self, directory, plan):
+        path = f"{directory}/data.0"
+        command = [plan.shared_memory, self.pattern, path, str(plan.seconds), str(self.size)]
+        found = json.loads(run(command, 30 + 5 * plan.seconds))
+        return {self.name: found["rate"]}, found["requests"]
+
+    def prepare(self, source, plan):
+        """Nothing: the files are the same for all, see prepare()."""
+
+
 class Metadata:
     """metadata.c; one run gives a row for each kind of operation."""
 
@@ -127,6 +147,8 @@ UNMODIFIED_WORKLOADS = (
     Fio("randwrite", "4k", True, 1, "op/s"),
     Fio("randread", "4k", False, 1, "op/s"),
 )
+
+CHECKED_WORKLOADS = (Checked("read", 1 << 20), Checked("write", 1 << 20))
 
 POOL_WORKLOADS = (Metadata(1), Metadata(4))
 

@@ -43,6 +43,7 @@
 
 static struct {
 	char *store;
+	int no_channel;
 } options;
 
 /* Inode numbers are pointers, but for the root's. */
@@ -299,8 +300,10 @@ static const struct fuse_lowlevel_ops operations = {
 /* All that it takes: clients find the channel by themselves. The session closes it. */
 static int started(struct fuse_session *session)
 {
-	int error = fuse_session_open_memory_channel(session, NULL);
+	int error = 0;
 
+	if (!options.no_channel)
+		error = fuse_session_open_memory_channel(session, NULL);
 	if (error)
 		fprintf(stderr, "cannot open the memory channel: %s\n", strerror(-error));
 	return error;
@@ -319,6 +322,7 @@ static void raise_limit(void)
 
 static const struct fuse_opt table[] = {
 	{ "--store=%s", offsetof(__typeof__(options), store), 0 },
+	{ "--no-channel", offsetof(__typeof__(options), no_channel), 1 },
 	FUSE_OPT_END,
 };
 
@@ -354,7 +358,8 @@ int main(int argc, char **argv)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(argc, argv);
 	const struct program program = {
-		.help = "    --store=FOLDER         where the objects are kept\n",
+		.help = "    --store=FOLDER         where the objects are kept\n"
+			"    --no-channel           takes no memory from clients\n",
 		.operations = &operations,
 		.started = started,
 	};
