@@ -3,9 +3,10 @@
 # Sets up, builds, and runs the tests; ends with the counts of all runs together.
 #
 #   test.sh            what has to pass before a commit reaches main: the suite on the
-#                      kernel that runs here, and over rings on Linux 7.3 in a guest
+#                      kernel that runs here, and over rings on Linux 7.3 in a guest, and
+#                      what is about shared memory on the same with our patches
 #   test.sh --all      besides: long tests, the suite under sanitizers, long fuzzing, guests
-#                      of other sizes and architectures, and with Linux 7.2 and our patches
+#                      of other sizes and architectures, also with Linux 7.2 and our patches
 #   test.sh --only STAGE[,STAGE...]
 #                      of either the stages named: native, guests, sanitizers, fuzz
 #   test.sh -- ARGS    one run of pytest with these arguments, e.g. -- -k fsx -x
@@ -96,7 +97,10 @@ guests()
 	harsh='fs_basic or fsx or zero_copy or teardown or ladder or locks or pages or stale'
 	few='fs_basic or ladder or zero_copy_ends or test_ways or old_handler or stale'
 	few="($few or pool_memory or cuse or unmodified) and not random_operations"
+	shared='shared_memory or memory_channel or stale'
 	guest um 7.3 bufpool um 2 2700 --transports=zero-copy -k "$few"
+	guest um-shared 7.3+patches shared_memory um 2 1200 --transports=io_uring,zero-copy \
+		-k "$shared"
 	[ -n "$all" ] || return 0
 	pools=io_uring,pool-registered,zero-copy
 	one="--config test/vm/config/uniprocessor.config"
@@ -108,6 +112,14 @@ guests()
 	guest um-four 7.3 bufpool um 4 5400 --transports="$pools"
 	guest x86_64 7.3 bufpool x86_64 2 7200 --transports="$pools" \
 		-k 'fs_basic or zero_copy or stale'
+	shared="($shared or $harsh)"
+	guest shared-x86_64 7.3+patches shared_memory x86_64 2 7200 --transports="$pools" \
+		-k 'shared_memory or memory_channel or fs_basic'
+	guest shared-four 7.3+patches shared_memory um 4 5400 --transports="$pools" -k "$shared"
+	rig=$one
+	guest shared-one 7.3+patches shared_memory um 1 5400 --transports="$pools" -k "$shared"
+	rig="--debug $one"
+	guest shared-debug 7.3+patches shared_memory um 1 5400 --transports=zero-copy -k "$shared"
 	rings=io_uring,ring-pinned,ring-zero-copy
 	rig="--debug $one"
 	guest patched-debug 7.2+patches bufring um 1 5400 --transports=ring-zero-copy -k "$harsh"

@@ -18,6 +18,7 @@ import pytest
 from fusetest import kernel, pattern, shared
 from fusetest.build import BUILD
 from fusetest.child import Child, call, reap
+from fusetest.mount import without_privilege
 from fusetest.shared import FUTURE_WRITE, GROW, SHRINK, SIZE, WAYS, WRITE, Memory, is_shared, serve
 
 MIB = 1 << 20
@@ -497,6 +498,15 @@ def test_ten_thousand(work, transport):
         assert (reads, wrong) == (0, 0) and writes == 64 * is_shared(mount)
         assert not [link for link in mount.fds().values() if "memfd:shared" in link]
     memory.close()
+
+
+def test_without_privilege(work, transport):
+    """It takes none: there is nothing in it that the server has not been given."""
+    mount = without_privilege(serve(work, transport, expect=None))
+    with Memory(MIB) as memory, mount:
+        call(shared.add, mount.path, memory.path)
+        call(mix, mount.path / "payload", memory, 5, rounds=10, timeout=LIMIT)
+    assert_all_shared(mount)
 
 
 @pytest.mark.dialect("shared_memory")

@@ -19,7 +19,7 @@ import pytest
 from fusetest import libc, pattern
 from fusetest.build import BUILD
 from fusetest.child import Child, Credentials, call, run
-from fusetest.mount import TRANSPORTS, Mount
+from fusetest.mount import TRANSPORTS, Mount, without_privilege
 from fusetest.ways import forget, report, serve
 
 MIB = 1 << 20
@@ -870,10 +870,7 @@ def test_file_that_shrinks_while_it_is_read(work, transport):
 
 def unprivileged(work, transport, *options, **kwargs):
     """passthrough_hp without CAP_SYS_ADMIN, on a mount that somebody else made."""
-    mount = Mount(work, transport, options=options, **kwargs)
-    script = Path(__file__).parent / "fusetest" / "without_privilege.py"
-    mount.command = ["/usr/bin/python3", str(script), str(mount.path), *mount.command]
-    return mount
+    return without_privilege(Mount(work, transport, options=options, **kwargs))
 
 
 @ZERO_COPIES
