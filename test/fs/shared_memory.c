@@ -63,7 +63,7 @@ static int content; /* a memfd */
 
 static struct {
 	pthread_mutex_t lock;
-	uint64_t last;
+	_Atomic uint64_t last;
 	int descriptors[IDS_MAX]; /* by id, plus one; of this test's own */
 } memories = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
@@ -80,7 +80,7 @@ struct held {
 
 static struct {
 	pthread_mutex_t lock;
-	unsigned count;
+	_Atomic unsigned count;
 	struct held requests[HELD_MAX];
 } helds = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
@@ -345,6 +345,7 @@ static void go(void)
 static void do_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 			const char *value, size_t size, int flags)
 {
+	bool goes = !strcmp(name, "user.go");
 	char text[256];
 	int error = ENOTSUP;
 
@@ -355,10 +356,10 @@ static void do_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 		error = add(text, O_RDONLY);
 	else if (!strcmp(name, "user.remove"))
 		error = forget(strtoull(text, NULL, 10));
-	else if (!strcmp(name, "user.go"))
+	else if (goes)
 		error = 0;
 	fuse_reply_err(req, error);
-	if (!strcmp(name, "user.go"))
+	if (goes)
 		go();
 }
 
