@@ -39,8 +39,8 @@ static int submit(struct io_uring *ring)
 	return result;
 }
 
-/* Returns the command's result. */
-static int await(struct io_uring *ring)
+/* One completion: 0 or a negative errno. */
+static int take(struct io_uring *ring, struct io_uring_cqe *taken)
 {
 	struct __kernel_timespec timeout = { .tv_sec = 1 };
 	struct io_uring_cqe *cqe;
@@ -51,9 +51,21 @@ static int await(struct io_uring *ring)
 	while (result == -EINTR);
 	if (result < 0)
 		return result == -ETIME ? -ETIMEDOUT : result;
-	result = cqe->res;
+	*taken = *cqe;
 	io_uring_cqe_seen(ring, cqe);
-	return result;
+	return 0;
+}
+
+/* Returns the latest command's result. One that was given up on may come in late. */
+static int await(struct fuse_uring_control *control)
+{
+	struct io_uring_cqe cqe;
+	int error;
+
+	do
+		error = take(&control->ring, &cqe);
+	while (!error && cqe.user_data != control->sent);
+	return error ? error : cqe.res;
 }
 
 int fuse_uring_control_send(struct fuse_uring_control *control, int fd, uint32_t op,
@@ -71,7 +83,8 @@ int fuse_uring_control_send(struct fuse_uring_control *control, int fd, uint32_t
 	sqe->opcode = IORING_OP_URING_CMD;
 	sqe->fd = fd;
 	sqe->cmd_op = op;
+	sqe->user_data = ++control->sent;
 	memcpy(sqe->cmd, command, sizeof(*command));
 	result = submit(&control->ring);
-	return result < 0 ? result : await(&control->ring);
+	return result < 0 ? result : await(control);
 }

@@ -400,6 +400,7 @@ static inline void fuse_uring_count_own(_Atomic uint64_t *counter)
 struct fuse_uring_control {
 	struct io_uring ring;
 	bool open;
+	uint64_t sent; /* commands */
 };
 
 int fuse_uring_control_open(struct fuse_uring_control *control);
