@@ -261,6 +261,3 @@ def test_command_lines(work, transport):
         assert "usage: " in client(*arguments, check=False), arguments
     nowhere = client("load", work / "object", work / "file", check=False)
     assert nowhere == "cannot connect to the server's memory channel: Operation not supported\n"
-    (work / "object").write_bytes(b"as any file")
-    client("load", work / "object", work / "file", "--private")
-    assert (work / "file").read_bytes() == b"as any file"
