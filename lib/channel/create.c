@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdint.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -32,7 +31,7 @@ int fuse_memory_create(size_t size, unsigned flags)
 	int error = 0;
 	int fd;
 
-	if (!size || size > INT64_MAX || (flags & ~(unsigned)FUSE_MEMORY_HUGETLB))
+	if ((off_t)size <= 0 || (flags & ~(unsigned)FUSE_MEMORY_HUGETLB))
 		return -EINVAL;
 	if (flags & FUSE_MEMORY_HUGETLB)
 		kind |= MFD_HUGETLB;
