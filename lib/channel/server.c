@@ -92,7 +92,7 @@ static int check_memory(const struct fuse_channel_config *config, int fd)
 	 * Its owner can make holes in it whatever the seals. Where there is no huge page left to
 	 * fill one, a look at it is the end of the server: SIGBUS.
 	 */
-	if (kind.f_type == HUGETLBFS_MAGIC && !config->hugetlb)
+	if ((unsigned)kind.f_type == HUGETLBFS_MAGIC && !config->hugetlb)
 		return -EOPNOTSUPP;
 	if ((uint64_t)status.st_size > config->max_bytes)
 		return -E2BIG;
