@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
@@ -728,6 +729,66 @@ static void test_place(void)
 	CHECK_INT(status.st_uid, geteuid());
 }
 
+static bool is_below(const char *folder, bool for_others)
+{
+	struct fuse_channel_config config = usual;
+	size_t length = strlen(folder);
+	bool below;
+
+	config.for_others = for_others;
+	CHECK_INT(fuse_channel_server_new(&server, &config), 0);
+	below = strncmp(fuse_channel_server_path(server), folder, length) == 0 &&
+		fuse_channel_server_path(server)[length] == '/';
+	end();
+	return below;
+}
+
+/* Runs as another user. */
+static void look_for_places(char *folder)
+{
+	char longer[200] = { 0 };
+
+	CHECK_INT(setenv("XDG_RUNTIME_DIR", folder, 1), 0);
+	CHECK(is_below(folder, false));
+	CHECK(!is_below(folder, true)); /* they would not reach it */
+	CHECK(is_below("/tmp", true));
+	CHECK_INT(chmod(folder, 0777), 0); /* anybody could put something else there */
+	CHECK(!is_below(folder, false));
+	CHECK_INT(chmod(folder, 01777), 0);
+	CHECK(is_below(folder, false));
+	CHECK_INT(chmod(folder, 0500), 0); /* nothing can be made in it */
+	CHECK(is_below("/tmp", false));
+	memset(longer, '/', sizeof(longer) - 1);
+	CHECK_INT(setenv("XDG_RUNTIME_DIR", longer, 1), 0); /* a good one, but too long */
+	CHECK(is_below("/tmp", false));
+	CHECK_INT(setenv("XDG_RUNTIME_DIR", "tmp", 1), 0);
+	CHECK(is_below("/tmp", false));
+	CHECK_INT(unsetenv("XDG_RUNTIME_DIR"), 0);
+	CHECK(is_below("/tmp", false));
+}
+
+static void test_places(void)
+{
+	char folder[] = "/tmp/test-memory-channel-XXXXXX";
+	int status;
+	pid_t child;
+
+	CASE("places for the socket");
+	CHECK(mkdtemp(folder));
+	CHECK_INT(chown(folder, STRANGER, STRANGER), 0);
+	child = fork();
+	CHECK(child >= 0);
+	if (child == 0) {
+		CHECK_INT(setresgid(STRANGER, STRANGER, STRANGER), 0);
+		CHECK_INT(setresuid(STRANGER, STRANGER, STRANGER), 0);
+		look_for_places(folder);
+		_exit(0);
+	}
+	CHECK_INT(waitpid(child, &status, 0), child);
+	CHECK_INT(status, 0);
+	CHECK_INT(rmdir(folder), 0);
+}
+
 static void test_ends(void)
 {
 	int before = descriptors();
@@ -813,6 +874,7 @@ int main(void)
 		tests[i]();
 		end();
 	}
+	test_places();
 	test_ends();
 	test_huge();
 	return 0;
