@@ -33,6 +33,8 @@ extern "C" {
  * and the last request that uses it has been answered. It may be added several times; each time gives
  * another id, and each has to be removed.
  *
+ * The descriptor by which a memfd was added first decides what it is used for.
+ *
  * Memory that this process may not write (the descriptor is read-only, or sealed with F_SEAL_WRITE
  * or F_SEAL_FUTURE_WRITE) serves its clients' writes only.
  *

@@ -45,13 +45,38 @@ static int compare_ids(const void *one, const void *other)
 	return compare(a->id, b->id);
 }
 
-void fuse_memory_put(struct fuse_memory *memory)
+static void free_memory(struct fuse_memory *memory)
 {
-	if (atomic_fetch_sub(&memory->references, 1) > 1)
-		return;
 	munmap(memory->base, memory->size);
 	close(memory->fd);
 	free(memory);
+}
+
+void fuse_memory_put(struct fuse_memory *memory)
+{
+	if (atomic_fetch_sub(&memory->references, 1) == 1)
+		free_memory(memory);
+}
+
+/* The same under the lock: giving back much memory takes time, and requests wait for the lock. */
+static void drop(struct fuse_memories *memories, struct fuse_memory *memory)
+{
+	if (atomic_fetch_sub(&memory->references, 1) > 1)
+		return;
+	memory->next = memories->dead;
+	memories->dead = memory;
+}
+
+static void unlock(struct fuse_memories *memories)
+{
+	struct fuse_memory *dead = memories->dead, *next;
+
+	memories->dead = NULL;
+	pthread_mutex_unlock(&memories->lock);
+	for (; dead; dead = next) {
+		next = dead->next;
+		free_memory(dead);
+	}
 }
 
 /* Whether it can be mapped for good, and how; 0 or a negative errno. */
@@ -163,7 +188,7 @@ static bool is_gone(struct fuse_memories *memories, struct fuse_memory *memory)
 		return false;
 	memories->by_number[memory->number] = NULL;
 	memory->number = 0;
-	fuse_memory_put(memory);
+	drop(memories, memory);
 	return true;
 }
 
@@ -190,7 +215,7 @@ void fuse_memories_answered(struct fuse_memories *memories)
 		return;
 	pthread_mutex_lock(&memories->lock);
 	try_again(memories);
-	pthread_mutex_unlock(&memories->lock);
+	unlock(memories);
 }
 
 static void tell_of_node(const void *node, VISIT visit, void *memories)
@@ -207,14 +232,14 @@ void fuse_memories_attach(struct fuse_memories *memories,
 	memories->context = context;
 	try_again(memories);
 	twalk_r(memories->by_file, tell_of_node, memories);
-	pthread_mutex_unlock(&memories->lock);
+	unlock(memories);
 }
 
 void fuse_memories_detach(struct fuse_memories *memories)
 {
 	pthread_mutex_lock(&memories->lock);
 	memories->kernel = NULL;
-	pthread_mutex_unlock(&memories->lock);
+	unlock(memories);
 }
 
 struct fuse_memory *fuse_memories_get(struct fuse_memories *memories, uint64_t number,
@@ -230,7 +255,7 @@ struct fuse_memory *fuse_memories_get(struct fuse_memories *memories, uint64_t n
 		memory = NULL;
 	if (memory)
 		atomic_fetch_add(&memory->references, 1);
-	pthread_mutex_unlock(&memories->lock);
+	unlock(memories);
 	return memory;
 }
 
@@ -243,7 +268,7 @@ uint64_t fuse_memories_id_of(struct fuse_memories *memories,
 
 	pthread_mutex_lock(&memories->lock);
 	id = memory->ids ? memory->ids->id : 0;
-	pthread_mutex_unlock(&memories->lock);
+	unlock(memories);
 	return id;
 }
 
@@ -295,8 +320,8 @@ int fuse_memories_add(struct fuse_memories *memories, int fd, uint64_t *id)
 		*id = name->id;
 	/* Another one that was added before has its place. */
 	if (error || name->memory != memory)
-		fuse_memory_put(memory);
-	pthread_mutex_unlock(&memories->lock);
+		drop(memories, memory);
+	unlock(memories);
 	if (error)
 		free(name);
 	return error;
@@ -313,7 +338,7 @@ static void let_go(struct fuse_memories *memories, struct fuse_memory *memory)
 		memory->next = memories->lingering;
 		memories->lingering = memory;
 	}
-	fuse_memory_put(memory);
+	drop(memories, memory);
 }
 
 static void remove_id(struct fuse_memories *memories, struct fuse_memory_id *name)
@@ -339,7 +364,7 @@ int fuse_memories_remove(struct fuse_memories *memories, uint64_t id)
 	node = tfind(&wanted, &memories->by_id, compare_ids);
 	if (node)
 		remove_id(memories, *node);
-	pthread_mutex_unlock(&memories->lock);
+	unlock(memories);
 	return node ? 0 : -ENOENT;
 }
 
@@ -356,9 +381,9 @@ void fuse_memories_destroy(struct fuse_memories *memories)
 		struct fuse_memory *memory = memories->lingering;
 
 		memories->lingering = memory->next;
-		fuse_memory_put(memory);
+		drop(memories, memory);
 	}
-	pthread_mutex_unlock(&memories->lock);
+	unlock(memories);
 	free(memories->by_number);
 	pthread_mutex_destroy(&memories->lock);
 }

@@ -47,7 +47,7 @@ struct fuse_memory {
 	/* Guarded by the lock. */
 	struct fuse_memory_id *ids; /* none: it lingers */
 	unsigned number;	    /* the kernel's; 0: it does not know it */
-	struct fuse_memory *next;   /* among those that linger */
+	struct fuse_memory *next;   /* among those that linger, or that are dead */
 };
 
 /* How the kernel is told; called under the lock, so they may not wait for a request. */
@@ -69,6 +69,7 @@ struct fuse_memories {
 	void *context;
 	bool complained; /* that the kernel took one not */
 	struct fuse_memory *lingering;
+	struct fuse_memory *dead; /* to be freed when the lock is */
 	/*
 	 * Of those. Counted before the kernel is asked, and looked at after it has taken a reply:
 	 * so one of the two sides notices the other.
