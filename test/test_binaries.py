@@ -23,8 +23,8 @@ from fusetest.child import run
 from fusetest.debian import SUITE, fetched
 from fusetest.mount import TRANSPORTS, unescape
 
-PACKAGES = """erofs-utils erofsfuse fuse-convmvfs fuse-overlayfs fuse2fs fuse3 openssh-client
-    openssh-server squashfs-tools squashfuse sshfs""".split()
+PACKAGES = """e2fsprogs erofs-utils erofsfuse fuse-convmvfs fuse-overlayfs fuse2fs fuse3
+    openssh-client openssh-server squashfs-tools squashfuse sshfs""".split()
 FILES = 10_000
 PATIENCE = 900  # seconds for what walks over all files
 
@@ -240,7 +240,7 @@ CHANGES = """
     mv d5 new/d5
     truncate -s 5000 d6/ünïcode/file-1
     dd if=/dev/zero of=new/large bs=1M count=20 status=none
-    find . ! -type l -exec touch -d @1700000000 '{}' +
+    find . ! -type l -newermt 2020-01-01 -exec touch -d @1700000000 '{}' +
 """
 
 
