@@ -240,7 +240,7 @@ CHANGES = """
     mv d5 new/d5
     truncate -s 5000 d6/ünïcode/file-1
     dd if=/dev/zero of=new/large bs=1M count=20 status=none
-    find . ! -type l -newermt 2020-01-01 -exec touch -d @1700000000 '{}' +
+    find . ! -type l ! -path '*/d7/*/file-1' -exec touch -d @1700000000 '{}' +
 """
 
 
