@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "fuse_shared_memory.h"
+#include "memory/memory.h"
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U
@@ -40,7 +41,7 @@ int fuse_memory_create(size_t size, unsigned flags)
 		return fd;
 	if (ftruncate(fd, (off_t)size) != 0)
 		error = errno == EFBIG ? -ENOMEM : -errno;
-	else if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0)
+	else if (fcntl(fd, F_ADD_SEALS, FUSE_MEMORY_SEALS) != 0)
 		error = -errno;
 	if (!error)
 		return fd;

@@ -25,12 +25,11 @@
 #include "channel/message.h"
 #include "channel/place.h"
 #include "channel/server.h"
+#include "memory/memory.h"
 #include "support/clock.h"
 
 /* When a client cannot be accepted, because there are no descriptors left. */
 #define PAUSE_MS 100
-
-#define SEALS	 (F_SEAL_SHRINK | F_SEAL_GROW)
 
 /* A piece of memory that a client has given. */
 struct gift {
@@ -135,7 +134,9 @@ static int take(struct fuse_channel_server *server, struct client *client, int f
 		fuse_closer_close(server->closer, fd, client->uid);
 		return seals;
 	}
-	error = (seals & SEALS) == SEALS ? add(server, client, fd, id) : -EPERM;
+	error = (seals & FUSE_MEMORY_SEALS) == FUSE_MEMORY_SEALS
+			? add(server, client, fd, id)
+			: -EPERM;
 	close(fd);
 	return error;
 }

@@ -14,7 +14,6 @@
 #include "fuse_log.h"
 #include "memory/memory.h"
 
-#define SEALS_NEEDED  (F_SEAL_SHRINK | F_SEAL_GROW)
 #define SEALS_READING (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)
 
 void fuse_memories_init(struct fuse_memories *memories)
@@ -92,7 +91,7 @@ static int examine(struct fuse_memory *memory, int fd)
 		return -EBADF;
 	if (seals < 0)
 		return errno == EINVAL ? -EOPNOTSUPP : -errno;
-	if ((seals & SEALS_NEEDED) != SEALS_NEEDED)
+	if ((seals & FUSE_MEMORY_SEALS) != FUSE_MEMORY_SEALS)
 		return -EPERM;
 	if (fstat(fd, &st) < 0)
 		return -errno;

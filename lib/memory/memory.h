@@ -23,6 +23,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/*
+ * What memory has to be sealed with, so that its size stays: touching what is not there any more
+ * would be SIGBUS. Of fcntl.h.
+ */
+#define FUSE_MEMORY_SEALS (F_SEAL_SHRINK | F_SEAL_GROW)
+
 /* The kernel's numbers are from 1 to here. */
 #define FUSE_MEMORY_NUMBERS 65535
 
