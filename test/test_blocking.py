@@ -13,7 +13,7 @@ import pytest
 from fusetest import pattern
 from fusetest.build import BUILD
 from fusetest.child import Child, call, run
-from fusetest.mount import CONNECTIONS, TRANSPORTS, Mount, Transport
+from fusetest.mount import CONNECTIONS, TRANSPORTS, Mount
 
 SLEEPY = "test/fs/sleepy"
 MANY = ("dev-multi", "dev-clone-fd", "rings")
@@ -67,9 +67,7 @@ def test_one_thread_is_one_thread(work, transport):
 
 @pytest.mark.transport("rings")
 def test_one_thread_over_rings(work, transport):
-    uring = TRANSPORTS[transport]
-    single = Transport("single", std=["-s"], options=uring.options, needs=uring.needs)
-    with sleepy(work, single) as mount:
+    with sleepy(work, TRANSPORTS[transport].in_one_thread) as mount:
         assert pinned_readers(mount.path / "slow", readers=8) >= 790
 
 

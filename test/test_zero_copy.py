@@ -354,18 +354,22 @@ def write_pages(path, count):
 
 
 @ZERO_COPIES
-def test_old_handler_that_copies(work, transport):
+@pytest.mark.parametrize("threads", ["one", "many"])
+def test_old_handler_that_copies(work, transport, threads):
     """A write_buf() that has not said a word, but is seen to copy, gets its clients' pages."""
-    with serve(work, transport, "no_capability", "direct_io") as mount:
+    way = TRANSPORTS[transport]
+    way = way.in_one_thread if threads == "one" else way
+    with serve(work, way, "no_capability", "direct_io") as mount:
         call(write_pages, mount.path / "data", 60)
         content = b"".join(bytes([number]) * 4096 for number in range(60))
         pattern.assert_same(in_folder(mount, "data"), content, "in the folder")
         seen = call(report, mount)
     stats = mount.stats()
     assert seen["zero_copied_writes"] == seen["writes"] == 60, seen
-    # The first one was its trial; the first three, and slow ones, run in other threads.
+    # The first one is its trial. Those that run in other threads than the ring's own get memory:
+    # the first three, and, on a machine that is slow now, any number.
     copied = stats["copy_reasons"]["handler"]
-    assert 1 <= copied <= 30, stats
+    assert 1 <= copied <= 1 + stats["handed_over"] * (threads == "many"), stats
     assert stats["copied"] == copied + (not mount.transport.may_decline), stats
     assert stats["unlinked"] == 60 - copied, stats
 
@@ -426,11 +430,11 @@ def test_handler_that_changes_its_mind(work, transport):
     One that copied first, and reads the descriptor later, gets an error and no wrong bytes; and
     memory from then on.
     """
-    with serve(work, transport, "no_capability", "direct_io") as mount:
+    way = TRANSPORTS[transport].in_one_thread  # lest it runs where it gets memory anyway
+    with serve(work, way, "no_capability", "direct_io") as mount:
 
         def body():
-            for _ in range(4):  # after three it is known not to be slow
-                (mount.path / "data").write_bytes(b"copied")
+            (mount.path / "data").write_bytes(b"copied")
             fd = os.open(mount.path / "looking", os.O_WRONLY)
             with pytest.raises(OSError) as caught:
                 os.pwrite(fd, b"lost", 0)

@@ -84,6 +84,11 @@ class Transport:
         return self.stats
 
     @property
+    def in_one_thread(self):
+        """The same with handlers that take turns, whatever time they need."""
+        return Transport(f"{self.name}-single", ["--single"], ["-s"], self.options, self.needs)
+
+    @property
     def is_offered(self):
         """Does the running kernel have it?"""
         return self.needs is None or self.needs in kernel.dialects()
