@@ -11,6 +11,7 @@
  */
 #define _GNU_SOURCE
 #include "pools.h"
+#include "by_hand.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -131,23 +132,6 @@ static int removed(struct by_hand *hand, uint32_t id)
 	return memory_remove(&hand->commander, id);
 }
 
-static struct io_uring_cqe next_completion(struct queue *queue)
-{
-	struct __kernel_timespec long_time = { .tv_sec = 60 };
-	struct io_uring_cqe *cqe, copy;
-	int error;
-
-	io_uring_submit(&queue->ring);
-	do {
-		error = io_uring_wait_cqe_timeout(&queue->ring, &cqe, &long_time);
-	} while (error == -EINTR);
-	if (error)
-		die("no completion: %s", strerror(-error));
-	copy = *cqe;
-	io_uring_cqe_seen(&queue->ring, cqe);
-	return copy;
-}
-
 /* What is needed until a file is open, and after it was closed */
 static void answer(struct queue *queue, unsigned int slot)
 {
@@ -193,7 +177,7 @@ static void answer(struct queue *queue, unsigned int slot)
 static unsigned int serve_until(struct queue *queue, uint32_t opcode)
 {
 	for (;;) {
-		struct io_uring_cqe cqe = next_completion(queue);
+		struct completion cqe = ring_next(&queue->ring);
 
 		if (cqe.res)
 			die("waiting for opcode %u: %s", opcode, strerror(-cqe.res));
@@ -503,7 +487,7 @@ static void test_other_ways(void)
 	sqe = queue_command(hand.queue, ADD, 7000);
 	sqe_command(sqe)->flags = FUSE_URING_MEMORY_READ;
 	sqe_command(sqe)->memory.fd = memory;
-	id = next_completion(hand.queue).res;
+	id = ring_next(&hand.queue->ring).res;
 	CHECK(id > 0);
 	mount_abort(&hand.mounted);
 	close(memory);
@@ -606,7 +590,7 @@ static void test_busy(const struct setup *setup)
 		mount_wait_for(&hand.mounted, i + 1);
 	}
 	for (int i = 0; i < 4; i++) {
-		slots[i] = next_completion(hand.queue).user_data;
+		slots[i] = ring_next(&hand.queue->ring).user_data;
 		CHECK(is_shared(hand.queue, slots[i], id, i * IO_SIZE));
 	}
 	CHECK(removed(&hand, id) == -EBUSY);
@@ -615,7 +599,7 @@ static void test_busy(const struct setup *setup)
 	CHECK(again != id && add(&hand, memory, MEMORY_BOTH) == -EEXIST);
 	for (int i = 0; i < 6; i++) {
 		if (i >= 4) {
-			slots[i] = next_completion(hand.queue).user_data;
+			slots[i] = ring_next(&hand.queue->ring).user_data;
 			CHECK(is_shared(hand.queue, slots[i], id, i * IO_SIZE));
 		}
 		CHECK(removed(&hand, id) == -EBUSY);
@@ -1027,13 +1011,6 @@ static void test_race(void)
 
 #define NR_RANDOM 8
 
-static unsigned int seed = 1;
-
-static unsigned int chance(unsigned int n)
-{
-	return rand_r(&seed) % n;
-}
-
 static volatile bool stop;
 static int random_memories[NR_RANDOM];
 
@@ -1144,7 +1121,7 @@ static void random_command(struct by_hand *hand, uint64_t *commit_ids)
 	default: /* an id that was good once, or is */
 		sqe = queue_command(queue, FUSE_IO_URING_CMD_COMMIT_AND_FETCH, 3000);
 		sqe_command(sqe)->commit_id = chance(4) ? commit_ids[chance(64)] :
-							  (uint64_t)rand_r(&seed);
+							  (uint64_t)chance(RAND_MAX);
 		if (queue->setup.payload == REGISTERED_POOL && chance(8)) {
 			sqe->uring_cmd_flags = IORING_URING_CMD_FIXED;
 			sqe->buf_index = queue->setup.depth;
@@ -1211,8 +1188,8 @@ static unsigned int random_mount(unsigned int commands, unsigned long *shared)
 	by_hand_begin(&hand, setups[chance(3)]);
 	stop = false;
 	for (uintptr_t i = 0; i < 4; i++)
-		CHECK(!pthread_create(&clients[i], NULL, transfer, (void *)(i + seed)));
-	CHECK(!pthread_create(&spoiler, NULL, spoil_memory, (void *)(uintptr_t)seed));
+		CHECK(!pthread_create(&clients[i], NULL, transfer, another_seed()));
+	CHECK(!pthread_create(&spoiler, NULL, spoil_memory, another_seed()));
 	while (sent < commands) {
 		struct queue *queue = &hand.queues[chance(hand.mounted.nr_queues)];
 		struct io_uring_cqe *cqe;
@@ -1260,15 +1237,6 @@ static void test_random(unsigned int commands)
 	}
 	printf("%u random commands on %u mounts, %lu requests shared\n", sent, mounts, shared);
 	CHECK(shared);
-}
-
-static void stay_on_cpu_0(void)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(0, &set);
-	CHECK(!sched_setaffinity(0, sizeof(set), &set));
 }
 
 #define RUN(test)                      \

@@ -10,6 +10,7 @@
  */
 #define _GNU_SOURCE
 #include "ring.h"
+#include "by_hand.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -311,15 +312,6 @@ static void client_end(struct client *client)
 	free(client->bytes);
 }
 
-static void stay_on_cpu_0(void)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(0, &set);
-	CHECK(!sched_setaffinity(0, sizeof(set), &set));
-}
-
 static void by_hand_begin(struct by_hand *hand, const struct setup *setup)
 {
 	mount_begin(&hand->mounted, mountpoint);
@@ -339,23 +331,6 @@ static void by_hand_end(struct by_hand *hand)
 	for (int i = 0; i < hand->mounted.nr_queues; i++)
 		if (hand->queues[i].headers)
 			queue_free(&hand->queues[i]);
-}
-
-static struct io_uring_cqe next_completion(struct queue *queue)
-{
-	struct __kernel_timespec long_time = { .tv_sec = 20 };
-	struct io_uring_cqe *cqe, copy;
-	int error;
-
-	io_uring_submit(&queue->ring);
-	do {
-		error = io_uring_wait_cqe_timeout(&queue->ring, &cqe, &long_time);
-	} while (error == -EINTR);
-	if (error)
-		die("no completion: %s", strerror(-error));
-	copy = *cqe;
-	io_uring_cqe_seen(&queue->ring, cqe);
-	return copy;
 }
 
 static struct fuse_uring_req_header *header_of(struct queue *queue, unsigned int slot)
@@ -420,7 +395,7 @@ static void answer(struct queue *queue, unsigned int slot)
 static unsigned int serve_until(struct queue *queue, uint32_t opcode)
 {
 	for (;;) {
-		struct io_uring_cqe cqe = next_completion(queue);
+		struct completion cqe = ring_next(&queue->ring);
 		struct fuse_in_header *in;
 
 		if (cqe.res)
@@ -447,12 +422,12 @@ static int fixed(struct queue *queue, uint8_t opcode, unsigned int slot, int fd,
 		 uint32_t size)
 {
 	struct io_uring_sqe *sqe = queue_sqe(queue);
-	struct io_uring_cqe cqe;
+	struct completion cqe;
 
 	io_uring_prep_rw(opcode, sqe, fd, NULL, size, 0);
 	sqe->buf_index = slot;
 	sqe->user_data = 1000;
-	cqe = next_completion(queue);
+	cqe = ring_next(&queue->ring);
 	CHECK(cqe.user_data == 1000);
 	return cqe.res;
 }
@@ -589,7 +564,7 @@ static void test_clone(void)
 static int commit_result(struct queue *queue, uint64_t commit_id)
 {
 	queue_commit(queue, commit_id, 2000);
-	return next_completion(queue).res;
+	return ring_next(&queue->ring).res;
 }
 
 static void test_commits(void)
@@ -875,13 +850,13 @@ static void test_abort(bool by_timeout)
 	CHECK(client.result == -1 && client.error == ECONNABORTED);
 	for (;;) {
 		struct io_uring_sqe *sqe = queue_sqe(hand.queue);
-		struct io_uring_cqe cqe;
+		struct completion cqe;
 
 		io_uring_prep_rw(IORING_OP_READ_FIXED, sqe, some_file(), NULL, 4096, 0);
 		sqe->buf_index = slot;
 		sqe->user_data = 1000;
 		do {
-			cqe = next_completion(hand.queue);
+			cqe = ring_next(&hand.queue->ring);
 		} while (cqe.user_data != 1000);
 		if (cqe.res == -EFAULT)
 			break;
@@ -1026,13 +1001,6 @@ static void test_kill(void)
 
 /* Random commands, on rings with requests under way */
 
-static unsigned int seed = 1;
-
-static unsigned int chance(unsigned int n)
-{
-	return rand_r(&seed) % n;
-}
-
 static volatile bool stop_clients;
 
 static void *disturb(void *argument)
@@ -1096,7 +1064,7 @@ static void random_command(struct by_hand *hand, struct queue *queue,
 	case 1:
 		sqe = queue_command(queue, FUSE_IO_URING_CMD_COMMIT_AND_FETCH, 3000);
 		command = sqe_command(sqe);
-		command->commit_id = (uint64_t)rand_r(&seed) << chance(33);
+		command->commit_id = (uint64_t)chance(RAND_MAX) << chance(33);
 		command->qid =
 			chance(2) ? chance(hand->mounted.nr_queues + 2) : chance(65536);
 		break;
@@ -1143,7 +1111,7 @@ static unsigned int random_mount(unsigned int commands)
 	by_hand_begin(&hand, chance(3) ? &zero_copy : &pinned);
 	stop_clients = false;
 	for (uintptr_t i = 0; i < 4; i++)
-		CHECK(!pthread_create(&clients[i], NULL, disturb, (void *)(i + seed)));
+		CHECK(!pthread_create(&clients[i], NULL, disturb, another_seed()));
 	while (sent < commands) {
 		struct queue *queue = &hand.queues[chance(hand.mounted.nr_queues)];
 		struct io_uring_cqe *cqe;
