@@ -110,6 +110,7 @@ guests()
 	guest um-debug 7.3 bufpool um 1 5400 --transports=zero-copy -k "$harsh"
 	rig=
 	guest um-four 7.3 bufpool um 4 5400 --transports="$pools"
+	guest binaries 7.3 bufpool um 2 5400 --all --transports=zero-copy -k test_binaries
 	guest x86_64 7.3 bufpool x86_64 2 7200 --transports="$pools" \
 		-k 'fs_basic or zero_copy or stale'
 	shared="($shared or $harsh)"
