@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +31,7 @@ static unsigned state = 1;
 static long roll(long sides)
 {
 	state = state * 1103515245 + 12345;
-	return (long)((unsigned long)state * (unsigned long)sides >> 32);
+	return (long)((uint64_t)state * (uint64_t)sides >> 32);
 }
 
 static void fail(const char *what)
@@ -55,17 +56,17 @@ static void make_file(long i)
 	close(fd);
 }
 
-static long now_ns(void)
+static int64_t now_ns(void)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000L + now.tv_nsec;
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static long time_lookups(long count)
+static int64_t time_lookups(long count)
 {
-	long start = now_ns();
+	int64_t start = now_ns();
 	struct stat attr;
 	char path[64];
 
@@ -90,17 +91,17 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	for (int step = 1; step <= STEPS; step++) {
-		long best = 0;
+		int64_t best = 0;
 
 		while (done < count * step / STEPS)
 			make_file(done++);
 		for (int round = 0; round < ROUNDS; round++) {
-			long each = time_lookups(done);
+			int64_t each = time_lookups(done);
 
 			if (!best || each < best)
 				best = each;
 		}
-		printf("%ld %ld\n", done, best);
+		printf("%ld %lld\n", done, (long long)best);
 		fflush(stdout);
 	}
 	return 0;
