@@ -31,7 +31,7 @@ def listing(folder):
 def headers(session_work):
     """A copy of /usr/include."""
     path = session_work / "include"
-    run(["cp", "-a", "/usr/include", path], timeout=120)
+    run(["cp", "-a", "/usr/include", path], timeout=120 * BUILD.slowdown)
     return path
 
 
@@ -46,7 +46,7 @@ def share(session_work):
             continue
         size = int(run(["du", "-sk", part]).stdout.split()[0])
         if size < 40_000 and copied + size < 150_000:
-            run(["cp", "-a", part, path], timeout=120)
+            run(["cp", "-a", part, path], timeout=120 * BUILD.slowdown)
             copied += size
     return path
 
