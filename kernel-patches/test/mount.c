@@ -108,10 +108,15 @@ void mount_begin(struct mounted *mounted, const char *path)
 		die("pthread_create");
 }
 
-void mount_end(struct mounted *mounted)
+void mount_leave(struct mounted *mounted)
 {
 	umount2(mounted->path, MNT_DETACH);
 	pthread_join(mounted->reader, NULL);
+}
+
+void mount_end(struct mounted *mounted)
+{
+	mount_leave(mounted);
 	close(mounted->fuse);
 }
 

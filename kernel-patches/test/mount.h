@@ -39,7 +39,9 @@ _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2))
 extern unsigned int request_timeout;
 
 void mount_begin(struct mounted *mounted, const char *path);
-/* Unmounts, and waits until the reader has seen it. */
+/* Unmounts, and waits until the reader has seen it. Threads with rings may still need the device. */
+void mount_leave(struct mounted *mounted);
+/* The same, and closes the device. */
 void mount_end(struct mounted *mounted);
 void mount_abort(struct mounted *mounted);
 /* Waits until there are so many requests that were not answered. */

@@ -508,7 +508,7 @@ void server_stop(struct server *server)
 {
 	size_t scratch = (size_t)server->setup.depth * 65536;
 
-	mount_end(&server->mount);
+	mount_leave(&server->mount);
 	for (int i = 0; i < server->mount.nr_queues; i++) {
 		struct server_queue *sq = &server->queues[i];
 		struct counters *sum = &server->counters, *part = &sq->counters;
@@ -527,5 +527,6 @@ void server_stop(struct server *server)
 		if (part->most_buffers > sum->most_buffers)
 			sum->most_buffers = part->most_buffers;
 	}
+	close(server->mount.fuse);
 	free(server->queues);
 }

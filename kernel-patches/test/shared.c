@@ -888,11 +888,12 @@ int main(int argc, char **argv)
 	}
 	wait_for_client(pid);
 	regain_capabilities();
-	mount_end(&mounted);
+	mount_leave(&mounted);
 	for (int i = 0; i < mounted.nr_queues; i++) {
 		pthread_join(queues[i].thread, NULL);
 		queue_free(&queues[i].queue);
 	}
+	close(mounted.fuse);
 	free(queues);
 	commander_free(&commander);
 	rmdir(mountpoint);
