@@ -86,14 +86,10 @@ static struct {
 
 /* ---- Memory ---- */
 
+/* Under the lock, or it may be closed by now. */
 static int descriptor_of(uint64_t id)
 {
-	int fd;
-
-	pthread_mutex_lock(&memories.lock);
-	fd = id < IDS_MAX ? memories.descriptors[id] - 1 : -1;
-	pthread_mutex_unlock(&memories.lock);
-	return fd;
+	return id < IDS_MAX ? memories.descriptors[id] - 1 : -1;
 }
 
 static int add(const char *path, int flags)
@@ -119,14 +115,15 @@ static int add(const char *path, int flags)
 static int forget(uint64_t id)
 {
 	int error = -fuse_session_remove_shared_memory(session, id);
-	int fd = descriptor_of(id);
+	int fd;
 
+	pthread_mutex_lock(&memories.lock);
+	fd = descriptor_of(id);
 	if (!error && fd >= 0) {
-		pthread_mutex_lock(&memories.lock);
 		memories.descriptors[id] = 0;
-		pthread_mutex_unlock(&memories.lock);
 		close(fd);
 	}
+	pthread_mutex_unlock(&memories.lock);
 	return error;
 }
 
@@ -151,9 +148,11 @@ static void look(fuse_req_t req, const char *bytes, size_t size,
 	if (fuse_req_get_shared_memory(req, &id, &off) != 0)
 		return;
 	atomic_fetch_add(counter, 1);
+	pthread_mutex_lock(&memories.lock);
 	fd = descriptor_of(id);
 	if (fd >= 0 && bytes && !is_there(fd, off, bytes, size))
 		atomic_fetch_add(&seen.wrong, 1);
+	pthread_mutex_unlock(&memories.lock);
 }
 
 /* ---- Reads ---- */
