@@ -125,7 +125,9 @@ WORKLOADS = (
     Fio("randread", "1M", True, 2, "B/s"),
     Fio("read", "1M", True, 1, "B/s"),
     Fio("randread", "1M", False, 2, "B/s"),
+    Fio("read", "1M", False, 1, "B/s"),
     Fio("randwrite", "1M", True, 2, "B/s"),
+    Fio("write", "1M", False, 1, "B/s"),
     Metadata(1),
     Metadata(4),
 )

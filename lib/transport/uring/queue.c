@@ -370,6 +370,79 @@ static int register_entries(struct fuse_uring_queue *queue, const char **step)
 	return find_refusal(queue);
 }
 
+/* ---- Where ---- */
+
+/* Returns 0 or an errno. */
+static int move_home(const struct fuse_uring_queue *queue)
+{
+	const struct fuse_uring *uring = queue->uring;
+	size_t size = CPU_ALLOC_SIZE(queue->id + 1);
+	cpu_set_t *cpu;
+	int error = 0;
+
+	if (!CPU_ISSET_S(queue->id, uring->affinity_size, uring->affinity))
+		return EPERM;
+	cpu = CPU_ALLOC(queue->id + 1);
+	if (!cpu)
+		return ENOMEM;
+	CPU_ZERO_S(size, cpu);
+	CPU_SET_S(queue->id, size, cpu);
+	if (sched_setaffinity(0, size, cpu) < 0)
+		error = errno;
+	CPU_FREE(cpu);
+	return error;
+}
+
+/*
+ * A CPU that is offline, or that this process may not use, has no callers that we could
+ * meet there; whoever comes from it later is served from elsewhere.
+ */
+static void pin(struct fuse_uring_queue *queue)
+{
+	const struct fuse_uring *uring = queue->uring;
+	int error = move_home(queue);
+
+	queue->may_leave =
+		!error && CPU_COUNT_S(uring->affinity_size, uring->affinity) > 1;
+	if (error && uring->debug)
+		fuse_log(FUSE_LOG_DEBUG, "fuse: ring %u does not run on its CPU: %s\n",
+			 queue->id, strerror(error));
+}
+
+static void tell_place(struct fuse_uring_queue *queue)
+{
+	const struct fuse_counters *counters = &queue->counters;
+	uint64_t bytes =
+		atomic_load_explicit(&counters->bytes_read, memory_order_relaxed) +
+		atomic_load_explicit(&counters->bytes_written, memory_order_relaxed);
+	uint64_t requests;
+
+	if (bytes - queue->told_bytes < FUSE_PLACE_TELL_BYTES &&
+	    queue->now - queue->told_at < FUSE_PLACE_TELL_NS)
+		return;
+	requests = atomic_load_explicit(&counters->requests, memory_order_relaxed);
+	fuse_uring_place_tell(&queue->uring->place, queue->now,
+			      requests - queue->told_requests, bytes - queue->told_bytes);
+	queue->told_requests = requests;
+	queue->told_bytes = bytes;
+	queue->told_at = queue->now;
+}
+
+/* Errors make a queue slower at worst. */
+static void find_place(struct fuse_uring_queue *queue)
+{
+	const struct fuse_uring *uring = queue->uring;
+	bool away = fuse_uring_place_is_away(&queue->uring->place);
+
+	if (away == queue->away)
+		return;
+	queue->away = away;
+	if (away)
+		sched_setaffinity(0, uring->affinity_size, uring->affinity);
+	else
+		move_home(queue);
+}
+
 /* ---- Running ---- */
 
 /* Completions wait for the owner to enter, or for room. */
@@ -510,6 +583,10 @@ static void run(struct fuse_uring_queue *queue)
 		    (io_uring_sq_ready(&queue->ring) || kernel_has_more(queue)))
 			enter(queue, ENTER_LOOK, 0);
 		active |= reap(queue);
+		if (active && queue->may_leave) {
+			tell_place(queue);
+			find_place(queue);
+		}
 
 		if (active) {
 			if (deadline)
@@ -530,33 +607,6 @@ static void run(struct fuse_uring_queue *queue)
 }
 
 /* ---- The thread ---- */
-
-/*
- * A CPU that is offline, or that this process may not use, has no callers that we could
- * meet there; whoever comes from it later is served from elsewhere.
- */
-static void pin(const struct fuse_uring_queue *queue)
-{
-	const struct fuse_uring *uring = queue->uring;
-	size_t size = CPU_ALLOC_SIZE(queue->id + 1);
-	cpu_set_t *cpu = CPU_ALLOC(queue->id + 1);
-	int error = 0;
-
-	if (!CPU_ISSET_S(queue->id, uring->affinity_size, uring->affinity)) {
-		error = EPERM;
-	} else if (!cpu) {
-		error = ENOMEM;
-	} else {
-		CPU_ZERO_S(size, cpu);
-		CPU_SET_S(queue->id, size, cpu);
-		if (sched_setaffinity(0, size, cpu) < 0)
-			error = errno;
-	}
-	CPU_FREE(cpu);
-	if (error && uring->debug)
-		fuse_log(FUSE_LOG_DEBUG, "fuse: ring %u does not run on its CPU: %s\n",
-			 queue->id, strerror(error));
-}
 
 static void tear_down(struct fuse_uring_queue *queue)
 {

@@ -20,6 +20,7 @@
 #include <sched.h>
 
 #include "support/clock.h"
+#include "transport/uring/place.h"
 #include "transport/uring/uring.h"
 
 struct fuse_uring_dialect;
@@ -347,8 +348,13 @@ struct fuse_uring_queue {
 	bool disconnected;    /* the kernel said so, or the ring is beyond repair */
 	unsigned with_kernel; /* entries that are registered or committed */
 	unsigned held;
-	bool spare_used;      /* since spare payload memory was given back last */
-	int64_t now;	      /* when the latest handler returned, ns */
+	bool spare_used; /* since spare payload memory was given back last */
+	int64_t now;	 /* when the latest handler returned, ns */
+	bool may_leave;	 /* its CPU, because there are others that it may use */
+	bool away;	 /* from its CPU */
+	/* What the place has been told, and when. */
+	uint64_t told_requests, told_bytes;
+	int64_t told_at;
 	bool memory_answered; /* among the commits is one that has named shared memory */
 
 	/* Everybody's. */
@@ -457,6 +463,7 @@ struct fuse_uring {
 	struct fuse_memories *memories; /* NULL: the kernel knows nothing of the kind */
 	struct fuse_uring_control control;
 
+	struct fuse_uring_place place;
 	_Atomic bool ending;	 /* owners are to end */
 	_Atomic bool told;	 /* disconnected() has been called */
 	_Atomic bool complained; /* of a malformed request */
