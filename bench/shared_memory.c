@@ -5,8 +5,8 @@
  *     shared_memory read|write FILE SECONDS SIZE
  *
  * One process, one request of SIZE bytes after the other, O_DIRECT, at random places of FILE that
- * are multiples of SIZE, into or from one of 8 buffers in turns. If FILE's mount has a memory
- * channel the buffers are shared with it, otherwise they are like anybody's. Prints one JSON object:
+ * are multiples of SIZE, into or from one buffer, like fio's jobs. If FILE's mount has a memory
+ * channel the buffer is shared with it, otherwise it is like anybody's. Prints one JSON object:
  * how many bytes a second, and how many requests.
  */
 #define FUSE_USE_VERSION 318
@@ -23,7 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BUFFERS 8
+/* Requests between two looks at the clock, which user-mode Linux has behind a system call. */
+#define BATCH 8
 
 struct work {
 	const char *path;
@@ -67,16 +68,16 @@ static void share(const struct work *work, int memory)
 
 static void prepare(struct work *work)
 {
-	size_t total = BUFFERS * work->size;
-	int memory = fuse_memory_create(total, 0);
+	int memory = fuse_memory_create(work->size, 0);
 	struct stat st;
 
 	if (memory < 0)
 		fail("cannot make memory", -memory);
-	work->memory = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+	work->memory =
+		mmap(NULL, work->size, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
 	if (work->memory == MAP_FAILED)
 		fail("mmap", errno);
-	memset(work->memory, 'm', total);
+	memset(work->memory, 'm', work->size);
 	work->fd = open(work->path, O_RDWR | O_DIRECT);
 	if (work->fd < 0 || fstat(work->fd, &st) < 0)
 		fail(work->path, errno);
@@ -86,11 +87,11 @@ static void prepare(struct work *work)
 	share(work, memory);
 }
 
-static void move(const struct work *work, char *buffer)
+static void move(const struct work *work)
 {
 	off_t off = (off_t)((size_t)random() % work->places * work->size);
-	ssize_t moved = work->writes ? pwrite(work->fd, buffer, work->size, off)
-				     : pread(work->fd, buffer, work->size, off);
+	ssize_t moved = work->writes ? pwrite(work->fd, work->memory, work->size, off)
+				     : pread(work->fd, work->memory, work->size, off);
 
 	if (moved != (ssize_t)work->size)
 		fail(work->path, moved < 0 ? errno : EIO);
@@ -110,12 +111,14 @@ int main(int argc, char **argv)
 	work.path = argv[2];
 	work.seconds = atof(argv[3]);
 	work.size = strtoul(argv[4], NULL, 10);
-	if (!work.size || work.size > SIZE_MAX / BUFFERS)
+	if (!work.size)
 		fail("SIZE", EINVAL);
 	prepare(&work);
 	start = now();
 	do {
-		move(&work, work.memory + requests++ % BUFFERS * work.size);
+		for (unsigned i = 0; i < BATCH; i++)
+			move(&work);
+		requests += BATCH;
 		elapsed = now() - start;
 	} while (elapsed < work.seconds);
 	printf("{\"rate\": %.1f, \"requests\": %lu}\n",
