@@ -14,7 +14,7 @@ import pytest
 
 sys.dont_write_bytecode = True
 
-from fusetest import abi, child, kernel, mount as mounts  # noqa: E402
+from fusetest import abi, child, guest, kernel, mount as mounts  # noqa: E402
 from fusetest.build import BUILD  # noqa: E402
 from fusetest.mount import CONNECTIONS, GROUPS, TRANSPORTS, Mount  # noqa: E402
 
@@ -210,6 +210,18 @@ def pytest_runtest_makereport(item, call):
     place = getattr(item, "funcargs", {}).get("place")
     if report.failed and place is not None and place.mount.log():
         report.sections.append(("server's log", place.mount.log()[-4000:]))
+    if report.failed and guest.inside():
+        _show_now(item, report)
+
+
+def _show_now(item, report):
+    """A guest that is ended, or that the kernel ends, does not come to the summary."""
+    reporter = item.config.pluginmanager.get_plugin("terminalreporter")
+    reporter.ensure_newline()
+    reporter.section(f"{item.nodeid}: {report.when}", "-")
+    reporter.write_line(report.longreprtext)
+    for title, text in report.sections:
+        reporter.write_line(f"{title}:\n{text}")
 
 
 # Fixtures
