@@ -50,7 +50,10 @@ static void try(struct fuse_uring_place *place)
 
 static bool is_due(struct fuse_uring_place *place)
 {
-	return place->countdown <= 1 || --place->countdown == 0;
+	if (place->countdown <= 1)
+		return true;
+	place->countdown--;
+	return false;
 }
 
 /*
@@ -74,7 +77,9 @@ static void stay_away(struct fuse_uring_place *place, uint64_t speed)
 /* A period has passed, at that speed. */
 static void compare(struct fuse_uring_place *place, uint64_t speed)
 {
-	switch (place->stage) {
+	enum fuse_uring_stage stage = place->stage;
+
+	switch (stage) {
 	case FUSE_PLACE_HOME:
 		place->home_speed = speed;
 		if (is_due(place))
@@ -121,10 +126,6 @@ static void judge(struct fuse_uring_place *place, int64_t now, int64_t elapsed)
 	else
 		/* In bytes per second, which fits for any period that was not too long. */
 		compare(place, bytes * 1000 / (uint64_t)(elapsed / 1000) * 1000);
-	atomic_store_explicit(&place->away,
-			      place->stage == FUSE_PLACE_TRIAL ||
-				      place->stage == FUSE_PLACE_AWAY,
-			      memory_order_relaxed);
 	atomic_store_explicit(&place->since, now, memory_order_relaxed);
 }
 

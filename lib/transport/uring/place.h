@@ -26,12 +26,11 @@ enum fuse_uring_stage {
 /* All zeros is a good start. */
 struct fuse_uring_place {
 	/* Any thread's. */
-	_Atomic(bool) away;
-	_Atomic(uint64_t) requests, bytes; /* of this period */
-	_Atomic(int64_t) since;		   /* when it began, ns */
-	atomic_flag judging;		   /* whoever sets it has what follows */
+	_Atomic(enum fuse_uring_stage) stage; /* changed by the judging one */
+	_Atomic(uint64_t) requests, bytes;    /* of this period */
+	_Atomic(int64_t) since;		      /* when it began, ns */
+	atomic_flag judging;		      /* whoever sets it has what follows */
 
-	enum fuse_uring_stage stage;
 	unsigned countdown;  /* periods until the next comparison... */
 	unsigned interval;   /* ...and how many there were at first */
 	unsigned bad;	     /* periods in a row that home would have been better in */
@@ -45,7 +44,10 @@ struct fuse_uring_place {
 
 static inline bool fuse_uring_place_is_away(struct fuse_uring_place *place)
 {
-	return atomic_load_explicit(&place->away, memory_order_relaxed);
+	enum fuse_uring_stage stage =
+		atomic_load_explicit(&place->stage, memory_order_relaxed);
+
+	return stage == FUSE_PLACE_TRIAL || stage == FUSE_PLACE_AWAY;
 }
 
 /*

@@ -431,8 +431,8 @@ static void tell_place(struct fuse_uring_queue *queue)
 /* Errors make a queue slower at worst. */
 static void find_place(struct fuse_uring_queue *queue)
 {
-	const struct fuse_uring *uring = queue->uring;
-	bool away = fuse_uring_place_is_away(&queue->uring->place);
+	struct fuse_uring *uring = queue->uring;
+	bool away = fuse_uring_place_is_away(&uring->place);
 
 	if (away == queue->away)
 		return;
