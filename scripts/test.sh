@@ -34,8 +34,8 @@ done
 
 [ "$(id -u)" = 0 ] || fail "the tests mount file systems and need root"
 need gcc g++ libc6-dev clang libclang-rt-14-dev meson ninja-build pkg-config liburing-dev \
-	python3 python3-pytest groff-base fio git strace e2fsprogs util-linux procps kmod \
-	debian-archive-keyring
+	libxxhash-dev python3 python3-pytest groff-base fio git strace e2fsprogs util-linux \
+	procps kmod debian-archive-keyring
 # Long tests build for other machines, run programs of a newer Debian, compile others from their
 # sources, and compare builds.
 [ -z "$all" ] || need gcc-i686-linux-gnu libc6-dev-i386-cross gcc-aarch64-linux-gnu \

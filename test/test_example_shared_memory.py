@@ -5,6 +5,7 @@ what is in the store, is the same on every kernel and for every kind of memory; 
 takes shared memory, the statistics have to say that all data were there.
 """
 
+import ctypes
 import errno
 import os
 import struct
@@ -18,6 +19,7 @@ from fusetest.mount import Mount
 
 KIB, MIB = 1 << 10, 1 << 20
 BLOCK = 4 * KIB
+SUM = 8  # bytes, of a block
 LIMIT = 60 * BUILD.slowdown
 
 pytestmark = [pytest.mark.transport("dev-multi", "rings"), pytest.mark.sanitize]
@@ -31,13 +33,13 @@ class Store(Mount):
         super().__init__(work, transport, program=program, program_args=args, **kwargs)
 
     def assert_stored(self, name, content):
-        """As a file, and with its checksums, if those of Python's hands agree."""
+        """As a file, and with the checksums that Python comes to, too."""
         pattern.assert_same((self.store / "data" / name).read_bytes(), content, name)
         sums = (self.store / "sums" / name).read_bytes()
         for number in {0, len(content) // BLOCK}:
             block = content[number * BLOCK :][:BLOCK]
             if block:
-                (found,) = struct.unpack_from("=I", sums, 4 * number)
+                (found,) = struct.unpack_from("=Q", sums, SUM * number)
                 assert found == sum_of(block), f"block {number}"
 
     def assert_way(self, shared):
@@ -52,17 +54,13 @@ class Store(Mount):
             assert stats["copied_bytes"] == 0, stats
 
 
-def crc32c(data):
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF
+xxh3 = ctypes.CDLL("libxxhash.so.0").XXH3_64bits
+xxh3.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
+xxh3.restype = ctypes.c_uint64
 
 
 def sum_of(block):
-    return crc32c(block.ljust(BLOCK, b"\0")) ^ crc32c(bytes(BLOCK))
+    return xxh3(block.ljust(BLOCK, b"\0"), BLOCK) ^ xxh3(bytes(BLOCK), BLOCK)
 
 
 def client(*arguments, **kwargs):
@@ -147,7 +145,7 @@ def test_damage_is_found(work, transport, damaged):
         object_ = mount.path / "object"
         client("store", object_, source)
         with open(mount.store / damaged / "object", "r+b") as file:
-            at = 3 * BLOCK + 100 if damaged == "data" else 3 * 4
+            at = 3 * BLOCK + 100 if damaged == "data" else 3 * SUM
             file.seek(at)
             byte = file.read(1)[0]
             file.seek(at)

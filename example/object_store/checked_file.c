@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A sum is the CRC32C of a block, with zeros behind its end if it is the last one, and
- * xor the sum of a block of zeros. So 0 stands for zeros, holes of the one file agree with
+ * A sum is the XXH3 of a block, with zeros behind its end if it is the last one, and
+ * xor that of a block of zeros. So 0 stands for zeros, holes of the one file agree with
  * holes of the other, and a file that grows needs no sum to be changed.
  *
  * Whole blocks are read to where they are wanted and written from where they are; only parts of
@@ -10,20 +10,22 @@
  */
 #include "checked_file.h"
 
-#include "crc32c.h"
-
 #include <errno.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
+/* The widest instructions of the processor that runs this. */
+#if defined(__x86_64__) && __has_include(<xxh_x86dispatch.h>)
+#include <xxh_x86dispatch.h>
+#endif
 
 #define BLOCK	     ((size_t)4096)
-#define SUM_OF_ZEROS 0x98f94189u /* crc32c(0, zeros, BLOCK) */
+#define SUM_OF_ZEROS UINT64_C(0x93d76fe148c689ba) /* XXH3_64bits(zeros, BLOCK) */
 
 /* As many blocks as are dealt with at once. */
 #define MANY 1024
-
-static const char zeros[BLOCK];
 
 void checked_file_init(struct checked_file *file, int data, int sums)
 {
@@ -79,37 +81,44 @@ static int write_all(int fd, const void *from, size_t size, off_t off)
 
 /* ---- Sums ---- */
 
-static uint32_t sum_of(const char *data, size_t size)
+static uint64_t sum_of(const char *block)
 {
-	return crc32c(crc32c(0, data, size), zeros, BLOCK - size) ^ SUM_OF_ZEROS;
+	return XXH3_64bits(block, BLOCK) ^ SUM_OF_ZEROS;
 }
 
-static void compute(uint32_t *sums, const char *data, size_t size)
+static uint64_t sum_of_part(const char *data, size_t size)
+{
+	char block[BLOCK] = { 0 };
+
+	memcpy(block, data, size);
+	return sum_of(block);
+}
+
+static void compute(uint64_t *sums, const char *data, size_t size)
 {
 	size_t whole = size / BLOCK;
 
-	crc32c_pieces(sums, data, BLOCK, whole);
 	for (size_t i = 0; i < whole; i++)
-		sums[i] ^= SUM_OF_ZEROS;
+		sums[i] = sum_of(data + i * BLOCK);
 	if (size % BLOCK)
-		sums[whole] = sum_of(data + whole * BLOCK, size % BLOCK);
+		sums[whole] = sum_of_part(data + whole * BLOCK, size % BLOCK);
 }
 
 static size_t sums_size(size_t size)
 {
-	return (size + BLOCK - 1) / BLOCK * sizeof(uint32_t);
+	return (size + BLOCK - 1) / BLOCK * sizeof(uint64_t);
 }
 
 static off_t sums_off(off_t off)
 {
-	return off / (off_t)BLOCK * (off_t)sizeof(uint32_t);
+	return off / (off_t)BLOCK * (off_t)sizeof(uint64_t);
 }
 
 /* `off` is where a block begins, and `size` no more than MANY of them. */
 static int check(const struct checked_file *file, const char *data, size_t size,
 		 off_t off)
 {
-	uint32_t is[MANY], should[MANY] = { 0 };
+	uint64_t is[MANY], should[MANY] = { 0 };
 	ssize_t got = read_all(file->sums, should, sums_size(size), sums_off(off));
 
 	if (got < 0)
@@ -132,7 +141,7 @@ static ssize_t read_blocks(const struct checked_file *file, char *to, size_t siz
 static int write_blocks(const struct checked_file *file, const char *from, size_t size,
 			off_t off)
 {
-	uint32_t sums[MANY];
+	uint64_t sums[MANY];
 	int error = write_all(file->data, from, size, off);
 
 	if (error)
