@@ -27,7 +27,7 @@ COMPARISONS = (
     ("pinned", "ring"),
     ("zero-copy ring", "per entry"),
     ("zero-copy ring", "pinned"),
-    ("shared", "pool"),
+    *((f"{name} shared", f"{name} pool") for name in ("store", "looks")),
     *((f"{name} zc", name) for name in ("fh", "ll", "looks", "memory")),
 )
 
@@ -93,7 +93,8 @@ TARGETS += (
 
 # Of a server that looks at the data.
 TARGETS += tuple(
-    Target(f"{pattern} 1M direct, looked at", "shared", "pool", 1.4)
+    Target(f"{pattern} 1M direct, looked at", f"{name} shared", f"{name} pool", 1.4)
+    for name in ("store", "looks")
     for pattern in ("read", "write")
 )
 

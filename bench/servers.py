@@ -177,24 +177,29 @@ def unmodified_contenders(program):
 
 
 class Checking(Contender):
-    """The store of checked objects: what it serves is looked at, byte by byte."""
+    """A server that looks at every byte; with clients' data in a ring's memory, or in theirs."""
 
-    def __init__(self, name, program, *arguments, options=("io_uring",), shared=False):
+    def __init__(self, name, program, shared, arguments=()):
+        options = ["io_uring"] if shared else ["io_uring", "io_uring_pool=plain"]
         super().__init__(name, program, "io_uring", options, proof={"zero_copy": False})
-        self.arguments, self.shared = arguments, shared
+        self.shared = shared
+        self.arguments = arguments if shared else [*arguments, "--no-channel"]
 
     def command(self, source, path, options):
-        store = f"--store={source}"
-        return [self.program, "-f", store, *self.arguments, "-o", ",".join(options), path]
+        arguments = [text.format(source) for text in self.arguments]
+        return [self.program, "-f", *arguments, "-o", ",".join(options), path]
 
     has_own_files = True
 
 
 def checking_contenders(program):
-    """The same server, with its clients' data in a ring's memory, and in memory they share."""
+    """A store in files, that has to copy once itself, and a server that only looks."""
+    sums = program.parent.parent / "bench" / "sums_ll"
+    kinds = [("store", program, ["--store={}"]), ("looks", sums, [])]
     return [
-        Checking("pool", program, "--no-channel", options=["io_uring", "io_uring_pool=plain"]),
-        Checking("shared", program, shared=True),
+        Checking(name + suffix, server, shared, arguments)
+        for name, server, arguments in kinds
+        for suffix, shared in ((" pool", False), (" shared", True))
     ]
 
 
