@@ -11,9 +11,10 @@ import test_fs_path as path_based
 import test_zero_copy as clients
 from fusetest import pattern
 from fusetest.child import call, run
-from fusetest.mount import Mount
+from fusetest.mount import TRANSPORTS, Mount
 
 MIB = 1 << 20
+WRITES_ELSEWHERE = 8  # in other threads: the first three of a session, and the trial, need be
 
 pytestmark = [pytest.mark.transport("zero-copies"), pytest.mark.limit(320)]
 
@@ -42,23 +43,48 @@ def passthrough(work, transport):
 WITH_DESCRIPTORS = pytest.mark.parametrize("serve", [passthrough_ll, passthrough_fh])
 
 
+def was_slow(mount):
+    """
+    On a slow machine writes are handled in other threads than the ring's own, where they get
+    memory, and that speaks against zero-copy for files like these.
+    """
+    stats = mount.stats()
+    elsewhere = stats["copy_reasons"]["handler"]
+    assert elsewhere <= 1 + stats["handed_over"], stats
+    return elsewhere > WRITES_ELSEWHERE
+
+
 def assert_by_descriptor(mount):
-    """All but 5 in 100: the trial of write_buf(), and writes in other threads."""
+    """All but 5 in 100: the trial of write_buf(), and the first writes, in other threads."""
     stats = mount.stats()
     assert stats["bytes_read"] and stats["bytes_written"], stats
     data, copied = mount.zero_copied()
-    assert data >= 0.95 and copied <= 0.05, stats
+    assert was_slow(mount) or (data >= 0.95 and copied <= 0.05), stats
+
+
+def use_descriptors(mount, use):
+    with mount:
+        call(clients.buffered, mount.path / "first")
+        call(use, mount.path / "file")
+        clients.assert_same_file(mount.source / "file", mount.path / "file")
+    return mount.zero_copied()[0]
 
 
 @pytest.mark.parametrize("use", clients.USES, ids=lambda use: use.__name__)
 @WITH_DESCRIPTORS
 def test_descriptors(work, transport, serve, use):
-    with serve(work, transport) as mount:
-        call(clients.buffered, mount.path / "first")
-        call(use, mount.path / "file")
-        clients.assert_same_file(mount.source / "file", mount.path / "file")
-    data, _ = mount.zero_copied()
-    assert data >= 0.95, mount.stats()
+    mount = serve(work, transport)
+    data = use_descriptors(mount, use)
+    assert data >= 0.95 or was_slow(mount), mount.stats()
+
+
+@pytest.mark.parametrize("use", [clients.buffered, clients.direct], ids=lambda use: use.__name__)
+@WITH_DESCRIPTORS
+def test_one_thread(work, transport, serve, use):
+    """There is no other thread to have memory, however slow the machine is."""
+    mount = serve(work, TRANSPORTS[transport].in_one_thread)
+    assert use_descriptors(mount, use) >= 0.95, mount.stats()
+    assert not was_slow(mount), mount.stats()
 
 
 @WITH_DESCRIPTORS
