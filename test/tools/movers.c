@@ -5,7 +5,8 @@
  * Processes move directories about, into each other too, and at the same time work in them: all
  * of them in all directories, by descriptors that were opened at the start. Each directory
  * has a file `id`, so that whoever gets to a wrong one notices. A directory is moved by one
- * process only, which therefore knows where it is.
+ * process only, which therefore knows where it is. Each goes on for SECONDS, and on a slow machine
+ * until it has done enough to be worth a look.
  *
  * Every file that is made, or removed, is a line in the process's log: "+ DIRECTORY NAME" or
  * "- DIRECTORY NAME". A file's contents are "DIRECTORY NAME". Who calls this compares the logs with
@@ -26,6 +27,8 @@ enum {
 	DIRECTORIES = 24,
 	FILES = 64, /* that a process has at a time */
 	NAME = 40,
+	MOVES_MIN = 3,
+	FILES_MIN = 13,
 };
 
 static int root;
@@ -185,7 +188,7 @@ static int run(int me, int processes, int seconds, const char *log_folder)
 	if (!log)
 		fail("%s", path);
 	state = (unsigned)me + 1;
-	while (time(NULL) < end) {
+	while (time(NULL) < end || moved < MOVES_MIN || made < FILES_MIN) {
 		switch (roll(6)) {
 		case 0:
 			move_directory(me, processes);
