@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from fusetest import kernel
 from fusetest.build import BUILD
 from fusetest.child import run
 from fusetest.mount import TRANSPORTS, Mount
@@ -60,6 +61,8 @@ MODES = {
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.transport("dev-multi", "rings")
 def test_modes(work, transport, mode):
+    if mode == "passthrough":
+        kernel.skip_if_locks_are_proved()
     with Mount(work, transport, args=MODES[mode]) as mount:
         # Files of a mount with direct I/O cannot be mapped and written to by turns.
         extra = ["-m"] if mode == "direct-io" else []

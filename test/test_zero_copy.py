@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from fusetest import libc, pattern
+from fusetest import kernel, libc, pattern
 from fusetest.build import BUILD
 from fusetest.child import Child, Credentials, call, run
 from fusetest.mount import TRANSPORTS, Mount, without_privilege
@@ -208,6 +208,7 @@ def test_nosplice_declines(work, transport):
 @ZERO_COPIES
 def test_passthrough_needs_none(work, transport):
     """What the kernel reads and writes itself makes no requests."""
+    kernel.skip_if_locks_are_proved()
     with Mount(work, transport, args=[]) as mount:
         call(readahead, mount.path / "file")
     stats = mount.stats()
