@@ -8,19 +8,13 @@
  * duplicates; what is read is made where the reply is to be, as those do that decompress, and summed
  * up. The last sum is to be seen as the file's change time, so no compiler can leave it out.
  */
+#include "../example/object_store/xxh3.h"
 #include "../example/serve.h"
 
 #include <errno.h>
-#include <fuse_shared_memory.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
-#if defined(__x86_64__) && __has_include(<xxh_x86dispatch.h>)
-#include <xxh_x86dispatch.h>
-#endif
 
 #define FILE_ID	  2
 #define FILE_NAME "data.0"
@@ -53,7 +47,6 @@ static void sums_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		.entry_timeout = TIMEOUT,
 	};
 
-	(void)parent;
 	if (strcmp(name, FILE_NAME) == 0)
 		fuse_reply_entry(req, &entry);
 	else
@@ -64,21 +57,17 @@ static void sums_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *
 {
 	struct stat attr = attr_of(ino);
 
-	(void)fi;
 	fuse_reply_attr(req, &attr, TIMEOUT);
 }
 
 static void sums_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 			 struct fuse_file_info *fi)
 {
-	(void)attr;
-	(void)to_set;
 	sums_getattr(req, ino, fi);
 }
 
 static void sums_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	(void)ino;
 	fi->direct_io = 1;
 	fuse_reply_open(req, fi);
 }
@@ -99,8 +88,6 @@ static void sums_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	char *place;
 	size_t room;
 
-	(void)ino;
-	(void)fi;
 	if (fuse_req_get_payload(req, &place, &room, NULL) != 0 || room < size) {
 		fuse_reply_err(req, EOPNOTSUPP);
 		return;
@@ -113,9 +100,6 @@ static void sums_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 static void sums_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
 		       off_t off, struct fuse_file_info *fi)
 {
-	(void)ino;
-	(void)off;
-	(void)fi;
 	last_sum = XXH3_64bits(buf, size);
 	fuse_reply_write(req, size);
 }
@@ -131,13 +115,7 @@ static const struct fuse_lowlevel_ops operations = {
 
 static int started(struct fuse_session *session)
 {
-	int error = 0;
-
-	if (!options.no_channel)
-		error = fuse_session_open_memory_channel(session, NULL);
-	if (error)
-		fprintf(stderr, "cannot open the memory channel: %s\n", strerror(-error));
-	return error;
+	return options.no_channel ? 0 : serve_memory(session);
 }
 
 static const struct fuse_opt table[] = {

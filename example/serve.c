@@ -2,8 +2,10 @@
 #include "serve.h"
 
 #include <errno.h>
+#include <fuse_shared_memory.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int run_loop(struct fuse_session *session, const struct fuse_cmdline_opts *opts)
 {
@@ -87,4 +89,13 @@ int serve(struct fuse_args *args, const struct program *program)
 	}
 	free(opts.mountpoint);
 	return good ? 0 : 1;
+}
+
+int serve_memory(struct fuse_session *session)
+{
+	int error = fuse_session_open_memory_channel(session, NULL);
+
+	if (error)
+		fprintf(stderr, "cannot open the memory channel: %s\n", strerror(-error));
+	return error;
 }

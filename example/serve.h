@@ -27,4 +27,10 @@ struct program {
 /* args without the program's own options. Returns the exit status. */
 int serve(struct fuse_args *args, const struct program *program);
 
+/*
+ * For started(): lets clients share memory with the session, which closes the channel. Returns a
+ * negative errno, and says why, if it cannot.
+ */
+int serve_memory(struct fuse_session *session);
+
 #endif

@@ -31,7 +31,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fuse_shared_memory.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -300,13 +299,7 @@ static const struct fuse_lowlevel_ops operations = {
 /* All that it takes: clients find the channel by themselves. The session closes it. */
 static int started(struct fuse_session *session)
 {
-	int error = 0;
-
-	if (!options.no_channel)
-		error = fuse_session_open_memory_channel(session, NULL);
-	if (error)
-		fprintf(stderr, "cannot open the memory channel: %s\n", strerror(-error));
-	return error;
+	return options.no_channel ? 0 : serve_memory(session);
 }
 
 /* Each object that the kernel knows has two descriptors. */

@@ -10,16 +10,13 @@
  */
 #include "checked_file.h"
 
+#include "xxh3.h"
+
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
-/* The widest instructions of the processor that runs this. */
-#if defined(__x86_64__) && __has_include(<xxh_x86dispatch.h>)
-#include <xxh_x86dispatch.h>
-#endif
 
 #define BLOCK	     ((size_t)4096)
 #define SUM_OF_ZEROS UINT64_C(0x93d76fe148c689ba) /* XXH3_64bits(zeros, BLOCK) */
