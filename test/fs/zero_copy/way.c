@@ -296,17 +296,24 @@ static void retry_read(fuse_req_t req, struct file *file, size_t size, off_t off
 
 /* ---- crowded: no descriptor is left when the reply is made ---- */
 
+/*
+ * The limit is the process's, and the next request comes when this one is answered, perhaps to
+ * another thread: one at a time, or what it finds to restore is none.
+ */
 static void crowded_read(fuse_req_t req, struct file *file, size_t size, off_t off)
 {
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	struct fuse_bufvec source = place_in(file->fd, size, off);
 	struct rlimit usual, none;
 
+	pthread_mutex_lock(&lock);
 	getrlimit(RLIMIT_NOFILE, &usual);
 	none = usual;
 	none.rlim_cur = 0;
 	setrlimit(RLIMIT_NOFILE, &none);
 	fuse_reply_data(req, &source, 0);
 	setrlimit(RLIMIT_NOFILE, &usual);
+	pthread_mutex_unlock(&lock);
 }
 
 /* ---- pieces: out of several buffers ---- */
