@@ -202,6 +202,14 @@ def describe(plan):
 
 # The run
 
+def empty_page_cache():
+    """
+    Else a guest's memory is soon full of what others have read and written, and whoever comes
+    next pays for giving it back.
+    """
+    Path("/proc/sys/vm/drop_caches").write_text("1\n")
+
+
 class Progress:
     """A table that grows, and on a terminal what is going on just now."""
 
@@ -243,6 +251,7 @@ def measure_round(number, plan, columns, data, progress, scratch):
             for column in turns:
                 progress.now(f"{workload.name}, {column.name}")
                 server = servers[column.name]
+                empty_page_cache()
                 with Neighbours(pids) as neighbours:
                     figures, requests = workload.measure(server.path, plan)
                 data["neighbours"].append(round(neighbours.share, 4))
