@@ -17,7 +17,7 @@ import pytest
 from fusetest import pattern
 from fusetest.allops import AllOps
 from fusetest.build import BUILD
-from fusetest.child import Child, call, reap, run
+from fusetest.child import Child, call, interrupted, reap, run
 from fusetest.mount import CONNECTIONS, TRANSPORTS, Mount
 
 # What comes of replies that are longer than the request allows: the one on /dev/fuse, the other on
@@ -344,25 +344,6 @@ def wait_until_waiting(mount, count):
 def assert_usable(mount):
     assert call(os.listdir, mount.path / "dir-3", timeout=LIMIT + 5) == expected_names(3)
     assert call(os.readlink, mount.path / "link-3") == "abc"
-
-
-class Alarm(Exception):
-    pass
-
-
-def interrupted(wait, path):
-    """How long it takes until a signal's handler gets its turn."""
-
-    def on_alarm(number, frame):
-        raise Alarm
-
-    signal.signal(signal.SIGALRM, on_alarm)
-    signal.setitimer(signal.ITIMER_REAL, 0.5)
-    started = time.monotonic()
-    try:
-        return wait(path)
-    except Alarm:
-        return time.monotonic() - started
 
 
 @EACH_WAIT

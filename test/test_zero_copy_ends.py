@@ -12,7 +12,7 @@ import time
 import pytest
 
 from fusetest.build import BUILD
-from fusetest.child import Child, call, reap, run
+from fusetest.child import Child, call, interrupted, reap, run
 from fusetest.mount import CONNECTIONS, mount_entry
 from fusetest.ways import report, serve
 
@@ -100,29 +100,10 @@ def write_one(path):
     os.close(fd)
 
 
-class Alarm(Exception):
-    pass
-
-
-def interrupted(path, function):
-    """How long it takes until a signal's handler gets its turn."""
-
-    def on_alarm(number, frame):
-        raise Alarm
-
-    signal.signal(signal.SIGALRM, on_alarm)
-    signal.setitimer(signal.ITIMER_REAL, 0.5)
-    started = time.monotonic()
-    try:
-        return function(path)
-    except Alarm:
-        return time.monotonic() - started
-
-
 @pytest.mark.parametrize("function", [blocked_read, blocked_write])
 def test_clients_interrupted(work, transport, function):
     with serve(work, transport) as mount:
-        took = call(interrupted, mount.path / "blocked", function, timeout=10)
+        took = call(interrupted, function, mount.path / "blocked", timeout=10)
         assert 0.4 < took < LIMIT
         assert_usable(mount)
 
