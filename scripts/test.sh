@@ -6,7 +6,8 @@
 #                      kernel that runs here, and over rings on Linux 7.3 in a guest, and
 #                      what is about shared memory on the same with our patches
 #   test.sh --all      besides: long tests, the suite under sanitizers, long fuzzing, guests
-#                      of other sizes and architectures, also with Linux 7.2 and our patches
+#                      of other sizes and architectures, also with Linux 7.2 and our patches;
+#                      takes the better part of a day
 #   test.sh --only STAGE[,STAGE...]
 #                      of either the stages named: native, guests, sanitizers, fuzz
 #   test.sh -- ARGS    one run of pytest with these arguments, e.g. -- -k fsx -x
@@ -109,7 +110,7 @@ guests()
 	rig="--debug $one"
 	guest um-debug 7.3 bufpool um 1 5400 --transports=zero-copy -k "$harsh"
 	rig=
-	guest um-four 7.3 bufpool um 4 5400 --transports="$pools"
+	guest um-four 7.3 bufpool um 4 14400 --transports="$pools"
 	guest binaries 7.3 bufpool um 2 5400 --all --transports=zero-copy -k test_binaries
 	guest x86_64 7.3 bufpool x86_64 2 7200 --transports="$pools" \
 		-k 'fs_basic or zero_copy or stale'
