@@ -113,6 +113,7 @@ static struct {
 	bool interrupted; /* a waiter, by FUSE_INTERRUPT */
 	bool ending;
 	unsigned disconnects;
+	_Atomic unsigned opened;
 	_Atomic unsigned from_dev; /* requests that came by /dev/fuse */
 } fs;
 
@@ -331,6 +332,9 @@ static void dispatch(struct fuse_req *req)
 		reply(req, 0, &attr, sizeof(attr));
 		break;
 	case FUSE_OPEN:
+		fs.opened++;
+		reply(req, 0, &open, sizeof(open));
+		break;
 	case FUSE_OPENDIR:
 		reply(req, 0, &open, sizeof(open));
 		break;
@@ -997,11 +1001,17 @@ static void case_starvation(void)
 	unmount_it();
 }
 
-static void start_hammers(pid_t *pids, int count)
+/* All of them are at it: one that came to open its file when the mount is gone would fail. */
+static void start_hammers(pid_t *pids, unsigned count)
 {
-	for (int i = 0; i < count; i++)
+	unsigned before = fs.opened;
+
+	for (unsigned i = 0; i < count; i++)
 		pids[i] = start(-1, "hammer", i % 2 ? DATA : ASYNC, i % 3 ? 4096 : 200000,
 				0, 0);
+	for (int i = 0; i < TOO_LONG * 1000 && fs.opened - before < count; i++)
+		sleep_ms(1);
+	CHECK_INT(fs.opened - before, count);
 	sleep_ms(300 * PATIENCE);
 }
 
