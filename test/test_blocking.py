@@ -167,6 +167,33 @@ def test_getattr_beside_a_lock_that_waits(work, transport, program, kind):
         assert slowest < 50
 
 
+def open_often(path, seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        os.close(os.open(path, os.O_RDONLY))
+
+
+@pytest.mark.transport("dev-multi", "dev-clone-fd")
+@pytest.mark.parametrize("threads, idle", [(2, 0), (2, 1), (3, 1)])
+def test_threads_that_leave(work, transport, threads, idle):
+    """However few may be idle, one receives, also while all others wait for its client."""
+    options = [f"max_threads={threads}", f"max_idle_threads={idle}"]
+    with sleepy(work, transport, options) as mount:
+        path = mount.path / "lock"
+        for kind in ("flock", "fcntl"):
+            clients = [Child(open_often, path, 1) for _ in range(6)]
+            for client in clients:
+                client.result(10 * BUILD.slowdown)
+            holder = Holder(path, kind)
+            waiter = Child(take_lock, path, kind)
+            wait_until_waiting(mount, 1)
+            clients = [Child(open_often, path, 0.3) for _ in range(3)]
+            for client in clients:
+                client.result(10 * BUILD.slowdown)
+            holder.release()
+            waiter.result(10)
+
+
 # As many as a queue's depth (8), as a session has threads (10), and more.
 @pytest.mark.parametrize("count", [8, 9, 10, 20])
 @pytest.mark.parametrize("kind", ["flock", "fcntl"])

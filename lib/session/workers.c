@@ -176,27 +176,41 @@ static void become_busy(struct pool *pool)
 			 strerror(-error));
 }
 
-/* Returns false if there are idle threads enough without this one. */
-static bool become_idle(struct pool *pool)
+/* With the lock held; the thread is not among the idle ones, and its end follows. */
+static void leave(struct worker *worker)
 {
+	worker->pool->running--;
+	worker->left = true;
+	pthread_cond_signal(&worker->pool->someone_left);
+}
+
+/*
+ * Returns false if there are idle threads enough without this one, which has left then: counted
+ * as idle any longer, it would keep others from starting, or from staying. Whatever the limit is,
+ * one has to receive.
+ */
+static bool become_idle(struct worker *worker)
+{
+	struct pool *pool = worker->pool;
 	bool stay;
 
 	pthread_mutex_lock(&pool->lock);
-	pool->idle++;
-	stay = pool->idle <= pool->config->max_idle_threads || pool->running == 1;
+	stay = !pool->idle || pool->idle < pool->config->max_idle_threads;
+	if (stay)
+		pool->idle++;
+	else
+		leave(worker);
 	pthread_mutex_unlock(&pool->lock);
 	return stay;
 }
 
-static void leave(struct worker *worker)
+static void leave_idle(struct worker *worker)
 {
 	struct pool *pool = worker->pool;
 
 	pthread_mutex_lock(&pool->lock);
 	pool->idle--;
-	pool->running--;
-	worker->left = true;
-	pthread_cond_signal(&pool->someone_left);
+	leave(worker);
 	pthread_mutex_unlock(&pool->lock);
 }
 
@@ -235,9 +249,10 @@ static void *run_worker(void *data)
 			continue;
 		become_busy(pool);
 		fuse_dev_process(worker->channel, &worker->buf);
-		stay = become_idle(pool);
+		stay = become_idle(worker);
 	}
-	leave(worker);
+	if (stay)
+		leave_idle(worker);
 	return NULL;
 }
 
