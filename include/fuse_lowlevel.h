@@ -1141,6 +1141,7 @@ int fuse_session_exited(struct fuse_session *se);
 
 /**
  * Unmount a session, if it is mounted still. To be called before fuse_session_destroy().
+ * Over io_uring it waits for the handlers that run, unless one of them calls it.
  */
 void fuse_session_unmount(struct fuse_session *se);
 

@@ -172,18 +172,37 @@ void fuse_rings_restart(struct fuse_session *se)
 		fuse_session_fail(se, error);
 }
 
+static bool is_handler(struct fuse_session *se)
+{
+	bool is_one;
+
+	pthread_mutex_lock(&se->transport_lock);
+	is_one = se->uring && fuse_uring_is_own_thread(se->uring);
+	pthread_mutex_unlock(&se->transport_lock);
+	return is_one;
+}
+
+/*
+ * Whoever comes second waits for the first one: the loop must not return, and the program let go
+ * of its data, while handlers run. A handler itself cannot wait for its end, and leaves that to
+ * the loop.
+ */
 void fuse_rings_stop(struct fuse_session *se)
 {
 	bool running;
 
+	if (is_handler(se))
+		return;
+	pthread_mutex_lock(&se->stop_lock);
 	pthread_mutex_lock(&se->transport_lock);
 	running = se->uring_runs;
 	se->uring_runs = false;
 	pthread_mutex_unlock(&se->transport_lock);
-	if (!running)
-		return;
-	fuse_uring_stop(se->uring);
-	atomic_store(&se->on_rings, false);
+	if (running) {
+		fuse_uring_stop(se->uring);
+		atomic_store(&se->on_rings, false);
+	}
+	pthread_mutex_unlock(&se->stop_lock);
 }
 
 void fuse_rings_interrupt(struct fuse_session *se, uint64_t unique)

@@ -179,6 +179,7 @@ static void free_session(struct fuse_session *se)
 	fuse_protocol_destroy(&se->protocol);
 	pthread_mutex_destroy(&se->handler_lock);
 	pthread_mutex_destroy(&se->transport_lock);
+	pthread_mutex_destroy(&se->stop_lock);
 	pthread_mutex_destroy(&se->channel_lock);
 	fuse_session_options_free(&se->options);
 	free(se->mountpoint);
@@ -203,6 +204,7 @@ struct fuse_session *fuse_session_new_versioned(struct fuse_args *args,
 	se->fd = -1;
 	pthread_mutex_init(&se->handler_lock, NULL);
 	pthread_mutex_init(&se->transport_lock, NULL);
+	pthread_mutex_init(&se->stop_lock, NULL);
 	fuse_memories_init(&se->memories);
 	pthread_mutex_init(&se->channel_lock, NULL);
 	se->protocol.session = se;

@@ -9,6 +9,8 @@
  * Locks, outermost first:
  *   handler_lock    held while a handler runs, if handlers are serialised (see
  *                   fuse_session_dispatch()); a handler may call anything below
+ *   stop_lock       held until a session's rings have stopped; handlers go on under it, so
+ *                   none of them takes it
  *   transport_lock  which transport there is; nothing blocks under it
  *   stats->lock     the statistics thread's wish list
  *   channel_lock    the memory channel; taken alone
@@ -83,6 +85,7 @@ struct fuse_session {
 	 * counters still count.
 	 */
 	pthread_mutex_t transport_lock;
+	pthread_mutex_t stop_lock;
 	struct fuse_uring *uring;
 	bool uring_runs;		       /* its threads have yet to be stopped */
 	struct fuse_uring_config uring_config; /* as at INIT */

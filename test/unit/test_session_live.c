@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * A session that is mounted, over each transport, with this program as its only client: what
- * fuse_session_get_stats() tells, and what a client hears of a session that ends from
- * within a handler.
+ * fuse_session_get_stats() tells, what a client hears of a session that ends from within
+ * a handler, and that no handler runs any more when the loop has returned.
  */
 #include "fuse_config.h"
 
@@ -25,13 +25,20 @@
 #define ENDINGS	 30
 #define FILE_ID	 2
 #define TOO_LONG 20 /* seconds after which a client counts as stuck */
+#define SLOW_MS	 600
 
 static char point[] = "/tmp/fuse-session-XXXXXX";
 static char path[sizeof(point) + 2];
 static struct fuse_session *session;
 static const char *transport;
+static _Atomic bool slow_begun, slow_ended;
 
-/* ---- The file system: one file, and an attribute that ends it ---- */
+static void sleep_ms(unsigned ms)
+{
+	usleep(ms * 1000);
+}
+
+/* ---- The file system: one file, with attributes that end it, or take their time ---- */
 
 static void fill(fuse_ino_t ino, struct stat *attr)
 {
@@ -97,12 +104,21 @@ static void get_attribute(fuse_req_t req, fuse_ino_t ino, const char *name, size
 {
 	(void)ino;
 	(void)size;
-	if (strcmp(name, "user.end") != 0) {
+	if (strcmp(name, "user.end") == 0) {
+		fuse_session_exit(session);
+		fuse_reply_err(req, E2BIG);
+	} else if (strcmp(name, "user.unmount") == 0) {
+		fuse_session_exit(session);
+		fuse_session_unmount(session);
+		fuse_reply_err(req, E2BIG);
+	} else if (strcmp(name, "user.slow") == 0) {
+		slow_begun = true;
+		sleep_ms(SLOW_MS);
+		slow_ended = true;
+		fuse_reply_err(req, E2BIG);
+	} else {
 		fuse_reply_err(req, ENODATA);
-		return;
 	}
-	fuse_session_exit(session);
-	fuse_reply_err(req, E2BIG);
 }
 
 static const struct fuse_lowlevel_ops operations = {
@@ -136,28 +152,56 @@ static int use_file(void)
 }
 
 /* Over rings, an opcode has to be known as quick before an owner runs its handler. */
-static int end_it(void)
+static int ask_for(const char *name)
 {
 	for (int i = 0; i < 20; i++) {
 		if (getxattr(path, "user.other", NULL, 0) >= 0 || errno != ENODATA)
 			return EPROTO;
 	}
-	return getxattr(path, "user.end", NULL, 0) < 0 ? errno : 0;
+	return getxattr(path, name, NULL, 0) < 0 ? errno : 0;
+}
+
+static int end_it(void)
+{
+	return ask_for("user.end");
+}
+
+static int unmount_it(void)
+{
+	return ask_for("user.unmount");
+}
+
+static int be_slow(void)
+{
+	return ask_for("user.slow");
+}
+
+static pid_t start_client(int (*client)(void))
+{
+	pid_t child = fork();
+
+	CHECK(child >= 0);
+	if (child == 0) {
+		/* Or this process would itself keep the connection alive that it waits for. */
+		close_range(STDERR_FILENO + 1, ~0U, 0);
+		alarm(TOO_LONG);
+		_exit(client());
+	}
+	return child;
+}
+
+static int end_of_client(pid_t child)
+{
+	int status;
+
+	CHECK_INT(waitpid(child, &status, 0), child);
+	CHECK(WIFEXITED(status));
+	return WEXITSTATUS(status);
 }
 
 static int run_client(int (*client)(void))
 {
-	pid_t child = fork();
-	int status;
-
-	CHECK(child >= 0);
-	if (child == 0) {
-		alarm(TOO_LONG);
-		_exit(client());
-	}
-	CHECK_INT(waitpid(child, &status, 0), child);
-	CHECK(WIFEXITED(status));
-	return WEXITSTATUS(status);
+	return end_of_client(start_client(client));
 }
 
 /* ---- The server's life ---- */
@@ -322,6 +366,49 @@ static void test_end_from_a_handler(void)
 	}
 }
 
+/* What is left to do when all handlers have returned, the loop does; nothing waits for itself. */
+static void test_unmount_by_a_handler(void)
+{
+	CASE("a handler unmounts, over %s", transport ? transport : "dev");
+	for (int i = 0; i < ENDINGS; i++) {
+		pthread_t thread = begin();
+		int error = run_client(unmount_it);
+
+		CHECK(error == ENOTCONN || error == ECONNABORTED || error == E2BIG);
+		end(thread);
+	}
+}
+
+static void *unmount(void *unused)
+{
+	(void)unused;
+	fuse_session_unmount(session);
+	return NULL;
+}
+
+/* Else the program would free, when its loop has returned, what the handler goes on to use. */
+static void test_loop_waits_for_handlers(void)
+{
+	pthread_t thread, other;
+	pid_t client;
+
+	CASE("unmounted while a handler runs, over %s", transport ? transport : "dev");
+	slow_begun = slow_ended = false;
+	thread = begin();
+	client = start_client(be_slow);
+	while (!slow_begun)
+		sleep_ms(1);
+	CHECK_INT(pthread_create(&other, NULL, unmount, NULL), 0);
+	sleep_ms(SLOW_MS / 4);
+	fuse_session_exit(session);
+	CHECK_INT(pthread_join(thread, NULL), 0);
+	CHECK(slow_ended);
+	CHECK_INT(pthread_join(other, NULL), 0);
+	end_of_client(client);
+	fuse_session_destroy(session);
+	session = NULL;
+}
+
 static bool rings_are_to_be_had(void)
 {
 #ifdef HAVE_URING
@@ -346,18 +433,24 @@ static void leave(void)
 	rmdir(point);
 }
 
+static void test_all(void)
+{
+	test_stats();
+	test_end_from_a_handler();
+	test_unmount_by_a_handler();
+	test_loop_waits_for_handlers();
+}
+
 int main(void)
 {
 	CHECK(mkdtemp(point));
 	CHECK_INT(atexit(leave), 0);
 	snprintf(path, sizeof(path), "%s/f", point);
 
-	test_stats();
-	test_end_from_a_handler();
+	test_all();
 	if (rings_are_to_be_had()) {
 		transport = "io_uring,io_uring_strict";
-		test_stats();
-		test_end_from_a_handler();
+		test_all();
 	}
 	CHECK_INT(rmdir(point), 0);
 	return 0;

@@ -294,6 +294,7 @@ static void *worker(void *arg)
 	struct fuse_uring_entry *entry;
 	bool waits;
 
+	fuse_uring_served = uring;
 	/* It was started by an owner, which runs on one CPU only. */
 	sched_setaffinity(0, uring->affinity_size, uring->affinity);
 	pthread_setname_np(pthread_self(), "fuse-ring-work");

@@ -633,6 +633,7 @@ void *fuse_uring_owner(void *arg)
 	int error;
 
 	fuse_uring_owned = queue;
+	fuse_uring_served = queue->uring;
 	snprintf(name, sizeof(name), "fuse-ring-%hu", (unsigned short)queue->id);
 	pthread_setname_np(pthread_self(), name);
 	pin(queue);

@@ -374,6 +374,8 @@ struct fuse_uring_queue {
 
 /* The queue that the calling thread owns, or NULL. */
 extern _Thread_local struct fuse_uring_queue *fuse_uring_owned;
+/* The transport whose owner or worker the calling thread is, or NULL. */
+extern _Thread_local struct fuse_uring *fuse_uring_served;
 
 /* The owner's thread. */
 void *fuse_uring_owner(void *queue);

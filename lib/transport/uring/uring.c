@@ -503,6 +503,13 @@ void fuse_uring_stop(struct fuse_uring *uring)
 	fuse_uring_control_close(&uring->control);
 }
 
+_Thread_local struct fuse_uring *fuse_uring_served;
+
+bool fuse_uring_is_own_thread(const struct fuse_uring *uring)
+{
+	return uring == fuse_uring_served;
+}
+
 /* Which queue has it only the owners know. */
 void fuse_uring_interrupt(struct fuse_uring *uring, uint64_t unique)
 {

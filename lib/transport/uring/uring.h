@@ -95,6 +95,8 @@ int fuse_uring_start(struct fuse_uring *uring, struct fuse_uring_reason *why);
  * holds stay valid, and answering them is harmless. Not to be called from a handler.
  */
 void fuse_uring_stop(struct fuse_uring *uring);
+/* Whether the caller is a handler in one of those threads. */
+bool fuse_uring_is_own_thread(const struct fuse_uring *uring);
 
 /*
  * Cuts short the moving of data for the request `unique`, if that has been answered so and
@@ -155,6 +157,12 @@ static inline int fuse_uring_start(struct fuse_uring *uring,
 static inline void fuse_uring_stop(struct fuse_uring *uring)
 {
 	(void)uring;
+}
+
+static inline bool fuse_uring_is_own_thread(const struct fuse_uring *uring)
+{
+	(void)uring;
+	return false;
 }
 
 static inline void fuse_uring_interrupt(struct fuse_uring *uring, uint64_t unique)
