@@ -1133,7 +1133,10 @@ int fuse_session_loop_mt_312(struct fuse_session *se, struct fuse_loop_config *c
  */
 void fuse_session_exit(struct fuse_session *se);
 
-/** Take the mark away, and the error that ended the loop. Not while a loop runs. */
+/**
+ * Take the mark away, and the error that ended the loop. Not while a loop runs. Another loop can
+ * follow, but over io_uring only with io_uring_pool=none: it returns -EOPNOTSUPP otherwise.
+ */
 void fuse_session_reset(struct fuse_session *se);
 
 /** @return not 0 if the session is marked as over */

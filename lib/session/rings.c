@@ -151,7 +151,8 @@ void fuse_rings_start(struct fuse_session *se)
 
 /*
  * The kernel, once it has used rings, has no way back to /dev/fuse, so here a failure ends
- * the session whatever was asked for.
+ * the session whatever was asked for. And as long as the connection lives it keeps the queues, which
+ * cannot be told of another pool of buffers.
  */
 void fuse_rings_restart(struct fuse_session *se)
 {
@@ -161,6 +162,13 @@ void fuse_rings_restart(struct fuse_session *se)
 
 	if (!se->uring || se->uring_runs)
 		return;
+	if (*fuse_uring_pool(se->uring)) {
+		fuse_log(FUSE_LOG_ERR,
+			 "fuse: no second loop over pooled buffers, which belong to the "
+			 "connection: mount with io_uring_pool=none\n");
+		fuse_session_fail(se, -EOPNOTSUPP);
+		return;
+	}
 	uring = make(se, &why);
 	if (uring) {
 		replace(se, uring);

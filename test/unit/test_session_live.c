@@ -2,7 +2,8 @@
 /*
  * A session that is mounted, over each transport, with this program as its only client: what
  * fuse_session_get_stats() tells, what a client hears of a session that ends from within
- * a handler, and that no handler runs any more when the loop has returned.
+ * a handler, what comes of a second loop, and that no handler runs any more when one has
+ * returned.
  */
 #include "fuse_config.h"
 
@@ -206,13 +207,13 @@ static int run_client(int (*client)(void))
 
 /* ---- The server's life ---- */
 
-static void *loop(void *unused)
+/* `expected`: what the loop is to return */
+static void *loop(void *expected)
 {
 	struct fuse_loop_config *config = fuse_loop_cfg_create();
 
-	(void)unused;
 	CHECK(config);
-	CHECK_INT(fuse_session_loop_mt(session, config), 0);
+	CHECK_INT(fuse_session_loop_mt(session, config), (intptr_t)expected);
 	fuse_loop_cfg_destroy(config);
 	return NULL;
 }
@@ -379,6 +380,28 @@ static void test_unmount_by_a_handler(void)
 	}
 }
 
+/* The kernel keeps the pools of a connection, so that there they have to be done without. */
+static void test_second_loop(void)
+{
+	bool can = !transport || strcmp(expected_dialect(), "per_entry") == 0;
+	intptr_t expected = can ? 0 : -EOPNOTSUPP;
+	pthread_t thread;
+
+	CASE("a second loop over %s", transport ? transport : "dev");
+	thread = begin();
+	CHECK_INT(run_client(use_file), 0);
+	fuse_session_exit(session);
+	CHECK_INT(pthread_join(thread, NULL), 0);
+	fuse_session_reset(session);
+	CHECK_INT(pthread_create(&thread, NULL, loop, (void *)expected), 0);
+	if (can) {
+		sleep_ms(1000); /* to new rings nobody hands what was asked before */
+		CHECK_INT(run_client(use_file), 0);
+		fuse_session_exit(session);
+	}
+	end(thread);
+}
+
 static void *unmount(void *unused)
 {
 	(void)unused;
@@ -438,6 +461,7 @@ static void test_all(void)
 	test_stats();
 	test_end_from_a_handler();
 	test_unmount_by_a_handler();
+	test_second_loop();
 	test_loop_waits_for_handlers();
 }
 
