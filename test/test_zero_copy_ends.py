@@ -117,6 +117,30 @@ def test_server_killed(work, transport):
         mount.unmount()
 
 
+def pinned_write(path, content):
+    """All clients on one CPU share a queue."""
+    os.sched_setaffinity(0, {0})
+    fd = os.open(path, os.O_WRONLY)
+    return os.write(fd, content)
+
+
+def test_write_that_outlasts_the_idle_queue(work, transport):
+    """Its reply lies ready in a buffer beyond those that an idle queue keeps the memory of."""
+    content = bytes(range(256)) * 16
+    with serve(work, transport, "io_uring_q_depth=1") as mount:
+        holder = Child(pinned_write, mount.path / "blocked", content)
+        wait_for_requests(mount, 1)
+        late = Child(pinned_write, mount.path / "late", content)
+        wait_for_requests(mount, 2)
+        assert late.result(20 * BUILD.slowdown) == len(content)
+        deadline = time.monotonic() + 10 * BUILD.slowdown
+        while not (mount.folder / "late").read_bytes().endswith(content):
+            assert time.monotonic() < deadline, "it has not arrived"
+            time.sleep(0.01)
+        holder.signal(signal.SIGKILL)
+        assert reap(holder.pid, LIMIT) is not None
+
+
 def test_connection_aborted(work, transport):
     with serve(work, transport) as mount:
         clients = start_clients(mount)

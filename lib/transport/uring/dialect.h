@@ -114,5 +114,7 @@ bool fuse_uring_has_buffer(uint32_t opcode);
 void fuse_uring_locate_nowhere(struct fuse_uring_entry *entry);
 int fuse_uring_locate_buffer(struct fuse_uring_entry *entry, size_t offset);
 void fuse_uring_locate_room(struct fuse_uring_entry *entry);
+/* Whether that is memory which the queue gives back when it is idle. */
+bool fuse_uring_is_spare(const struct fuse_uring_entry *entry);
 
 #endif

@@ -107,6 +107,15 @@ int fuse_uring_locate_buffer(struct fuse_uring_entry *entry, size_t offset)
 	return 0;
 }
 
+bool fuse_uring_is_spare(const struct fuse_uring_entry *entry)
+{
+	const struct fuse_uring_queue *queue = entry->queue;
+
+	return entry->payload >=
+	       queue->region.payloads +
+		       queue->uring->kept_buffers * queue->region.payload_stride;
+}
+
 void fuse_uring_locate_room(struct fuse_uring_entry *entry)
 {
 	const struct fuse_uring_region *region = &entry->queue->region;

@@ -163,10 +163,11 @@ void fuse_uring_submit(struct fuse_uring_queue *queue)
 	io_uring_submit(&queue->ring);
 }
 
-void fuse_uring_reserve(struct fuse_uring_queue *queue, unsigned sqes)
+bool fuse_uring_reserve(struct fuse_uring_queue *queue, unsigned sqes)
 {
 	if (io_uring_sq_space_left(&queue->ring) < sqes)
 		fuse_uring_submit(queue);
+	return io_uring_sq_space_left(&queue->ring) >= sqes;
 }
 
 struct io_uring_sqe *fuse_uring_sqe(struct fuse_uring_queue *queue, uint64_t user_data)
@@ -539,15 +540,27 @@ static bool reap(struct fuse_uring_queue *queue)
 	return true;
 }
 
+/* Shared memory that waits for its last reply to be on its way: not until the next request. */
+static void let_go_of_memory(struct fuse_uring_queue *queue)
+{
+	if (queue->memory_answered)
+		fuse_uring_submit_all(queue);
+	if (queue->memory_answered)
+		fuse_uring_memory_answered(queue);
+}
+
 static void sleep_until_event(struct fuse_uring_queue *queue)
 {
-	bool may_trim = queue->spare_used && queue->held == 0 && queue->rooms_busy == 0;
+	bool may_trim = queue->spare_used && queue->held == 0 && queue->spare_busy == 0;
 
 	if (queue->postponed_count)
 		return;
-	/* The ring has room for it beside the commands of all entries. */
-	if (!queue->event_armed)
-		look_for_wakes(queue);
+	if (!queue->event_armed && !look_for_wakes(queue)) {
+		/* The ring is full of commands: make room, and look round again. */
+		enter(queue, ENTER_LOOK, 0);
+		return;
+	}
+	let_go_of_memory(queue);
 	atomic_store(&queue->sleeping, true);
 	if (!atomic_load(&queue->finished) && !atomic_load(&queue->cancel_count) &&
 	    !atomic_load(&queue->uring->ending))
@@ -555,8 +568,9 @@ static void sleep_until_event(struct fuse_uring_queue *queue)
 	atomic_store_explicit(&queue->sleeping, false, memory_order_relaxed);
 
 	/*
-	 * All entries are with the kernel, and it has read their replies. It will not
-	 * write to them but when this thread enters.
+	 * All entries are with the kernel, and it has read the replies that lie in spare memory:
+	 * all commits have been carried out but those that follow a move, and these hold
+	 * theirs. It will not write to any but when this thread enters.
 	 */
 	if (may_trim && !io_uring_sq_ready(&queue->ring) &&
 	    !io_uring_cq_ready(&queue->ring)) {

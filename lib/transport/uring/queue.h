@@ -8,8 +8,9 @@
  * under "the request's" belong to whoever holds the request, and come back to
  * the owner through the list of finished entries.
  *
- * Locks: fuse_uring.lock guards the queues' phases; fuse_uring_workers.lock the jobs.
- * Neither is taken while the other is held, and no handler is called under one.
+ * Locks: fuse_uring.lock guards the queues' phases; fuse_uring_workers.lock the jobs; a queue's
+ * wish_lock what other threads want of its owner. None is taken while another one is held, and
+ * no handler is called under one.
  */
 #ifndef FUSE_URING_QUEUE_H
 #define FUSE_URING_QUEUE_H
@@ -105,9 +106,11 @@ struct fuse_uring_move {
 	unsigned under_way;
 	size_t announced; /* bytes, as the counters already have them */
 	bool from_room;	  /* out of the entry's room: this process has touched the data */
+	bool holds_spare; /* memory that idle queues give back; until its piece is back */
 	bool at_once;	  /* its descriptor may be closed as soon as it is submitted */
 	bool linked;	  /* its commit follows in the same chain */
-	bool broken;	  /* ...which its data have cut in two */
+	bool told;	  /* ...and its success, too: something is let go then */
+	bool broken;	  /* its data have cut that chain in two */
 };
 
 /* As whom a thread reads and writes files. */
@@ -341,9 +344,9 @@ struct fuse_uring_queue {
 	/* Interrupts that found nothing to cancel: the move may be about to begin. */
 	uint64_t early_cancels[FUSE_URING_CANCELS];
 	unsigned early_cancel_count;	/* of all times; the array has the latest */
-	unsigned rooms_busy;		/* entries whose rooms are being read */
+	unsigned spare_busy;		/* moves that hold spare memory */
 	struct io_uring_cqe *postponed; /* taken off the ring while waiting for another */
-	unsigned postponed_count;
+	unsigned postponed_count, postponed_room;
 	uint16_t qid;	      /* what the kernel calls the queue */
 	bool disconnected;    /* the kernel said so, or the ring is beyond repair */
 	unsigned with_kernel; /* entries that are registered or committed */
@@ -379,8 +382,8 @@ extern _Thread_local struct fuse_uring *fuse_uring_served;
 
 /* The owner's thread. */
 void *fuse_uring_owner(void *queue);
-/* Makes room for so many sqes that will be submitted together. */
-void fuse_uring_reserve(struct fuse_uring_queue *queue, unsigned sqes);
+/* Makes room for so many sqes that will be submitted together; false if there is not. */
+bool fuse_uring_reserve(struct fuse_uring_queue *queue, unsigned sqes);
 /* An empty sqe; NULL, and the queue is lost, if the ring takes none. */
 struct io_uring_sqe *fuse_uring_sqe(struct fuse_uring_queue *queue, uint64_t user_data);
 /* A command sqe with the fields that all dialects share; NULL as above. */

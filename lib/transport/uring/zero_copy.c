@@ -10,8 +10,8 @@
  * last of them has come back.
  *
  * Of a chain that breaks behind a piece whose success would not have been told, the kernel does
- * not tell the commit's end either. A success is told where something has to be let go then: a
- * room, or a descriptor of our own. There the commit of a broken chain comes back as well, with
+ * not tell the commit's end either. A success is told where something has to be let go then:
+ * memory that an idle queue gives back, or a descriptor of our own. There the commit of a broken chain comes back as well, with
  * ECANCELED and after the piece.
  *
  * The counters are told at the beginning, because nothing tells of a success but the entry's next
@@ -95,7 +95,8 @@ int fuse_uring_move_plan(struct fuse_uring_entry *entry,
 	struct fuse_uring_move *move = &entry->move;
 	int error = 0;
 
-	move->linked = move->broken = move->from_room = false;
+	move->linked = move->broken = false;
+	move->from_room = move->holds_spare = false;
 	move->at_once = life == FUSE_FD_SUBMITTED;
 	move->under_way = 0;
 	move->announced = 0;
@@ -167,11 +168,6 @@ static void encode_moved(struct fuse_uring_entry *entry, int error, size_t bytes
 	fuse_uring_entry_encode(entry, 0, sizeof(out));
 }
 
-static bool success_is_told(const struct fuse_uring_move *move)
-{
-	return move->from_room || move->pieces[0].own_fd;
-}
-
 /* `offset` is that of the piece in the client's data. */
 static bool submit_piece(struct fuse_uring_entry *entry, unsigned number, size_t offset)
 {
@@ -191,7 +187,7 @@ static bool submit_piece(struct fuse_uring_entry *entry, unsigned number, size_t
 		return false;
 	if (entry->move.linked)
 		sqe->flags = IOSQE_IO_LINK;
-	if (entry->move.linked && !success_is_told(&entry->move))
+	if (entry->move.linked && !entry->move.told)
 		sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 	entry->move.under_way++;
 	return true;
@@ -228,13 +224,43 @@ static bool is_cancelled(const struct fuse_uring_entry *entry)
 	return false;
 }
 
+/*
+ * What is being sent out of a room must stay, and so must the reply to a write that lies in
+ * its buffer before the data have moved.
+ */
+static void hold_spare(struct fuse_uring_entry *entry, bool has_reply)
+{
+	struct fuse_uring_queue *queue = entry->queue;
+	struct fuse_uring_move *move = &entry->move;
+
+	move->holds_spare = move->from_room ||
+			    (has_reply && !is_reply(entry) && fuse_uring_is_spare(entry));
+	queue->spare_busy += move->holds_spare;
+	queue->spare_used |= move->holds_spare;
+}
+
+static void let_go_of_spare(struct fuse_uring_entry *entry)
+{
+	entry->queue->spare_busy -= entry->move.holds_spare;
+	entry->move.holds_spare = false;
+}
+
+/* Both or none: a chain that is cut in two by an enter is none. */
+static bool can_link(struct fuse_uring_entry *entry)
+{
+	const struct fuse_uring_move *move = &entry->move;
+
+	return move->count == 1 && move->pieces[0].size &&
+	       !entry->queue->uring->unlinked && fuse_uring_reserve(entry->queue, 2);
+}
+
 static void begin_linked(struct fuse_uring_entry *entry)
 {
 	struct fuse_uring_move *move = &entry->move;
 
-	/* Both or none: a chain that is cut in two by an enter is none. */
-	fuse_uring_reserve(entry->queue, 2);
 	move->linked = true;
+	hold_spare(entry, true);
+	move->told = move->holds_spare || move->pieces[0].own_fd;
 	encode_moved(entry, 0, move->announced);
 	if (submit_piece(entry, 0, 0))
 		fuse_uring_entry_commit(entry);
@@ -249,6 +275,7 @@ static void begin_unlinked(struct fuse_uring_entry *entry)
 	size_t offset = 0;
 
 	entry->state = FUSE_ENTRY_MOVING;
+	hold_spare(entry, false);
 	/* Held up by one, or pieces that come back early would end the move. */
 	move->under_way = 1;
 	for (unsigned i = 0; i < move->count; i++) {
@@ -272,10 +299,8 @@ void fuse_uring_move_begin(struct fuse_uring_entry *entry)
 	      move->from_room ? &queue->counters.copied
 			      : &queue->counters.zero_copied_requests,
 	      1);
-	queue->rooms_busy += move->from_room;
-	queue->spare_used |= move->from_room;
 	count_moved(entry, (int64_t)move->announced);
-	if (move->count == 1 && move->pieces[0].size && !queue->uring->unlinked)
+	if (can_link(entry))
 		begin_linked(entry);
 	else
 		begin_unlinked(entry);
@@ -382,13 +407,13 @@ void fuse_uring_move_complete(struct fuse_uring_entry *entry, unsigned number, i
 		return;
 	piece = &move->pieces[number];
 	piece->result = result;
-	entry->queue->rooms_busy -= move->from_room;
+	let_go_of_spare(entry);
 	if (!move->linked) {
 		if (--move->under_way == 0)
 			finish_move(entry);
 	} else if (result < 0 || (size_t)result < piece->size) {
 		move->broken = true;
-		if (success_is_told(move))
+		if (move->told)
 			return; /* the commit comes back, too */
 		entry->queue->with_kernel--;
 		mend(entry);

@@ -667,6 +667,7 @@ static void thread_write(fuse_req_t req, struct file *file, struct fuse_bufvec *
 /* Between one end, which is closed afterwards, and the file in the folder. */
 struct carrier {
 	int from, to;
+	unsigned delay; /* seconds before it begins */
 };
 
 static void *carry(void *data)
@@ -675,6 +676,7 @@ static void *carry(void *data)
 	char buffer[32768];
 	ssize_t got;
 
+	sleep(carrier->delay);
 	while ((got = read(carrier->from, buffer, sizeof(buffer))) > 0)
 		for (ssize_t done = 0, put = 0; done < got; done += put) {
 			put = write(carrier->to, buffer + done, (size_t)(got - done));
@@ -689,13 +691,13 @@ out:
 	return NULL;
 }
 
-static int start_carrier(int from, int to)
+static int start_carrier(int from, int to, unsigned delay)
 {
 	struct carrier *carrier = malloc(sizeof(*carrier));
 	int error = ENOMEM;
 
 	if (carrier) {
-		*carrier = (struct carrier){ .from = from, .to = to };
+		*carrier = (struct carrier){ .from = from, .to = to, .delay = delay };
 		error = start_thread(carry, carrier);
 	}
 	if (error) {
@@ -713,7 +715,7 @@ static int carry_between(struct file *file, const int ends[2], int flags)
 	int fd = dup(file->fd);
 
 	file->near = ends[!reads];
-	return reads ? start_carrier(fd, ends[1]) : start_carrier(ends[0], fd);
+	return reads ? start_carrier(fd, ends[1], 0) : start_carrier(ends[0], fd, 0);
 }
 
 static int pipe_open(struct file *file, int flags)
@@ -766,19 +768,47 @@ static void sent_write(fuse_req_t req, struct file *file, struct fuse_bufvec *da
 
 /* ---- blocked: a pipe with which nothing ever happens, empty or full ---- */
 
+static int fill_up(int fd)
+{
+	char page[4096] = "";
+
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+		return errno;
+	while (write(fd, page, sizeof(page)) > 0)
+		;
+	return fcntl(fd, F_SETFL, 0) < 0 ? errno : 0;
+}
+
 static int blocked_open(struct file *file, int flags)
 {
 	bool reads = (flags & O_ACCMODE) == O_RDONLY;
-	char page[4096] = "";
 	int ends[2];
 
-	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+	if (pipe2(ends, O_CLOEXEC) < 0)
 		return errno;
 	file->near = ends[!reads];
 	file->far = ends[reads];
-	while (!reads && write(file->near, page, sizeof(page)) > 0)
-		;
-	return fcntl(file->near, F_SETFL, 0) < 0 ? errno : 0;
+	return reads ? 0 : fill_up(file->near);
+}
+
+/* ---- late: what is written waits for so long that a queue without requests counts as idle ---- */
+
+#define LATE_SECONDS 3
+
+static int late_open(struct file *file, int flags)
+{
+	int ends[2], error;
+
+	if ((flags & O_ACCMODE) == O_RDONLY)
+		return pipe_open(file, flags);
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return errno;
+	file->near = ends[1];
+	error = fill_up(file->near);
+	if (!error)
+		return start_carrier(ends[0], dup(file->fd), LATE_SECONDS);
+	close(ends[0]);
+	return error;
 }
 
 /* ---- broken: a pipe whose other end is gone ---- */
@@ -902,6 +932,11 @@ const struct way ways[] = {
 	  .direct = true },
 	{ .name = "blocked",
 	  .open = blocked_open,
+	  .read = near_read,
+	  .write = near_write,
+	  .direct = true },
+	{ .name = "late",
+	  .open = late_open,
 	  .read = near_read,
 	  .write = near_write,
 	  .direct = true },
