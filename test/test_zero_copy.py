@@ -501,6 +501,37 @@ def test_many_stripes_at_once(work, transport):
             each.result()
 
 
+def test_more_completions_than_the_ring_holds(work, transport):
+    """A handler that waits for its data takes off the ring whatever completes meanwhile."""
+    content = pattern.data(8 * MIB, 10)
+
+    def reader(path):
+        os.sched_setaffinity(0, {0})
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECT)
+        memory = mmap.mmap(-1, MIB)
+        for at in range(0, 4 * len(content), MIB):
+            at %= len(content)
+            assert os.preadv(fd, [memory], at) == MIB
+            pattern.assert_same(memory[:], content[at : at + MIB], f"at {at}")
+        os.close(fd)
+
+    def writer(path, number):
+        os.sched_setaffinity(0, {0})
+        fd = os.open(path, os.O_WRONLY)
+        for at in range(number * MIB, (number + 1) * MIB, 8192):
+            assert os.pwrite(fd, content[at : at + 8192], at) == 8192
+        os.close(fd)
+
+    with serve(work, transport, "direct_io", "io_uring_q_depth=1") as mount:
+        call((mount.path / "striped").write_bytes, content)
+        clients = [Child(reader, mount.path / "striped") for _ in range(6)]
+        clients += [Child(writer, mount.path / "data", number) for number in range(4)]
+        for each in clients:
+            each.result()
+        written = (mount.folder / "data").read_bytes()
+        pattern.assert_same(written, content[: 4 * MIB], "written")
+
+
 # Which opens ask: learned from the answers
 
 

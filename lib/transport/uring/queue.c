@@ -107,8 +107,8 @@ static int create_ring(struct fuse_uring_queue *queue)
 	if (error)
 		return error;
 	queue->has_ring = true;
-	queue->postponed =
-		calloc(*queue->ring.cq.kring_entries, sizeof(*queue->postponed));
+	queue->postponed_room = *queue->ring.cq.kring_entries;
+	queue->postponed = calloc(queue->postponed_room, sizeof(*queue->postponed));
 	if (!queue->postponed)
 		return -ENOMEM;
 	if (!look_for_wakes(queue) || io_uring_submit(&queue->ring) != 1)
@@ -254,9 +254,26 @@ void fuse_uring_submit_all(struct fuse_uring_queue *queue)
 		enter(queue, ENTER_LOOK, 0);
 }
 
+static bool postpone(struct fuse_uring_queue *queue, const struct io_uring_cqe *cqe)
+{
+	if (queue->postponed_count == queue->postponed_room) {
+		unsigned room = queue->postponed_room * 2;
+		struct io_uring_cqe *grown =
+			reallocarray(queue->postponed, room, sizeof(*grown));
+
+		if (!grown)
+			return false;
+		queue->postponed = grown;
+		queue->postponed_room = room;
+	}
+	queue->postponed[queue->postponed_count++] = *cqe;
+	return true;
+}
+
 /*
- * Nothing that completes meanwhile is handled: its handler might want to wait itself. Those
- * completions have a place, since no more of them are under way than the ring has room for.
+ * Nothing that completes meanwhile is handled: its handler might want to wait itself. There may
+ * be any number of them, as the pieces of moves are not bounded by the ring's size. A completion
+ * that is lost would leave its entry in the kernel's hands, or in nobody's, for ever.
  */
 int fuse_uring_await(struct fuse_uring_queue *queue, uint64_t user_data)
 {
@@ -266,13 +283,16 @@ int fuse_uring_await(struct fuse_uring_queue *queue, uint64_t user_data)
 		while (io_uring_peek_cqe(&queue->ring, &cqe) == 0) {
 			struct io_uring_cqe taken = *cqe;
 
-			if (taken.user_data != user_data &&
-			    queue->postponed_count == *queue->ring.cq.kring_entries)
-				return -EBUSY;
 			io_uring_cqe_seen(&queue->ring, cqe);
 			if (taken.user_data == user_data)
 				return taken.res;
-			queue->postponed[queue->postponed_count++] = taken;
+			if (!postpone(queue, &taken)) {
+				fuse_log(FUSE_LOG_ERR,
+					 "fuse: ring %u: no memory for completions\n",
+					 queue->id);
+				fuse_uring_lost(queue);
+				return -ENOTCONN;
+			}
 		}
 		enter(queue, ENTER_WAIT, 0);
 	}
