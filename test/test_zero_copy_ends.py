@@ -5,6 +5,7 @@ Whoever is killed, however the mount ends: it is soon over, with the right errno
 """
 
 import errno
+import mmap
 import os
 import signal
 import time
@@ -18,6 +19,7 @@ from fusetest.ways import report, serve
 
 LIMIT = 2 * BUILD.slowdown  # seconds
 READERS = 3
+MIB = 1 << 20
 
 pytestmark = [pytest.mark.transport("zero-copies"), pytest.mark.sanitize]
 
@@ -158,6 +160,30 @@ def test_server_told_to_end(work, transport, number):
         mount.signal(number)
         assert_over(clients, ["ECONNABORTED", "ENOTCONN", "EINTR"])
         assert mount.wait(10) == 0, mount.log()
+
+
+def write_directly(path):
+    """Until there is nobody any more who takes it."""
+    fd = os.open(path, os.O_WRONLY | os.O_DIRECT)
+    memory = mmap.mmap(-1, MIB)
+    try:
+        while os.pwritev(fd, [memory], 0) == MIB:
+            pass
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    return "less than all"
+
+
+def test_told_to_end_while_data_are_fetched(work, transport):
+    """Requests that the filesystem has not even got yet. The server looks for what is left."""
+    for _ in range(5):
+        with serve(work, transport, "no_capability", "direct_io") as mount:
+            clients = [Child(write_directly, mount.path / "memory") for _ in range(6)]
+            time.sleep(0.3 * BUILD.slowdown)
+            mount.signal(signal.SIGTERM)
+            # The last one is of a request that the kernel was about to put on a ring.
+            assert_over(clients, ["ECONNABORTED", "ENOTCONN", "EINTR", "ECANCELED"])
+            assert mount.wait(10) == 0, mount.log()
 
 
 def test_lazy_unmount(work, transport):

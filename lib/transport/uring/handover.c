@@ -142,6 +142,20 @@ bool fuse_uring_collect(struct fuse_uring_queue *queue)
 	return true;
 }
 
+/* Nobody else has ever seen these requests, and nobody would finish them. */
+static void forget_loading(struct fuse_uring_queue *queue)
+{
+	for (unsigned id = 0; id < queue->uring->entries; id++) {
+		struct fuse_uring_entry *entry = &queue->entries[id];
+
+		if (entry->state != FUSE_ENTRY_LOADING)
+			continue;
+		entry->state = FUSE_ENTRY_UNUSED;
+		queue->held--;
+		fuse_uring_memory_release(entry);
+	}
+}
+
 /*
  * Requests that are held have a reference to the transport from here on, and those who
  * finish them give it up. Taken for all of them before the list is closed, since
@@ -151,6 +165,7 @@ void fuse_uring_orphan(struct fuse_uring_queue *queue)
 {
 	struct fuse_uring_entry *entry, *next;
 
+	forget_loading(queue);
 	atomic_fetch_add(&queue->uring->references, queue->held);
 	for (entry = atomic_exchange(&queue->finished, ORPHANED); entry; entry = next) {
 		next = entry->next;

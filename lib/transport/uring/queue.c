@@ -646,13 +646,14 @@ static void tear_down(struct fuse_uring_queue *queue)
 {
 	fuse_uring_collect(queue);
 	fuse_uring_orphan(queue);
+	/* What was answered until now still reaches its clients. */
+	if (queue->has_ring && io_uring_sq_ready(&queue->ring) && !queue->disconnected &&
+	    queue->phase == FUSE_QUEUE_RUNNING)
+		enter(queue, ENTER_LOOK, 0);
+	/* Not before: who hears that nothing was moved may close the descriptor. */
 	fuse_uring_transfer_give_up(queue);
 	if (!queue->has_ring)
 		return;
-	/* What was answered until now still reaches its clients. */
-	if (io_uring_sq_ready(&queue->ring) && !queue->disconnected &&
-	    queue->phase == FUSE_QUEUE_RUNNING)
-		enter(queue, ENTER_LOOK, 0);
 	/* The kernel takes a ring apart at its leisure; the next rung may want the memory. */
 	if (queue->phase != FUSE_QUEUE_RUNNING && !queue->with_kernel)
 		io_uring_unregister_buffers(&queue->ring);

@@ -64,6 +64,9 @@ static bool submit(struct fuse_uring_entry *entry,
 static int as_owner(struct fuse_uring_entry *entry,
 		    const struct fuse_uring_transfer *transfer)
 {
+	/* It would be submitted all the same, after its descriptor has been closed. */
+	if (entry->queue->disconnected)
+		return -ENOTCONN;
 	if (!submit(entry, transfer, BY_OWNER))
 		return -EIO;
 	return fuse_uring_await(entry->queue, FUSE_USER_DATA(FUSE_SUBJECT_TRANSFER,
@@ -124,9 +127,17 @@ void fuse_uring_transfer_begin(struct fuse_uring_entry *entry)
 
 void fuse_uring_transfer_give_up(struct fuse_uring_queue *queue)
 {
-	for (unsigned id = 0; id < queue->uring->entries; id++)
-		if (queue->entries[id].transfer.wanted)
-			tell(&queue->entries[id], -ENOTCONN);
+	pthread_mutex_lock(&queue->wish_lock);
+	for (unsigned id = 0; id < queue->uring->entries; id++) {
+		struct fuse_uring_transfer *transfer = &queue->entries[id].transfer;
+
+		if (!transfer->wanted || transfer->done)
+			continue;
+		transfer->result = -ENOTCONN;
+		transfer->done = true;
+	}
+	pthread_cond_broadcast(&queue->transfer_done);
+	pthread_mutex_unlock(&queue->wish_lock);
 }
 
 /* ---- Loading ---- */

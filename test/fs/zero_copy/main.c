@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "zero_copy.h"
 
+#include <dirent.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -243,6 +244,26 @@ static void destroyed(void)
 	way_wait();
 }
 
+/* Whether the session has left a queue's memory behind, which is a file. */
+static bool rings_are_left(void)
+{
+	DIR *folder = opendir("/proc/self/fd");
+	const struct dirent *entry;
+	bool any = false;
+
+	while (folder && (entry = readdir(folder))) {
+		char target[64];
+		ssize_t length = readlinkat(dirfd(folder), entry->d_name, target,
+					    sizeof(target) - 1);
+
+		target[length > 0 ? length : 0] = '\0';
+		any |= strncmp(target, "/memfd:fuse-ring", 16) == 0;
+	}
+	if (folder)
+		closedir(folder);
+	return any;
+}
+
 int main(int argc, char **argv)
 {
 	struct program program = { .help = help, .destroyed = destroyed };
@@ -257,6 +278,10 @@ int main(int argc, char **argv)
 	} else {
 		program.operations = operations();
 		status = serve(&args, &program);
+	}
+	if (rings_are_left()) {
+		fprintf(stderr, "zero_copy: the session is over, and has left memory\n");
+		status = 1;
 	}
 	free(options.folder);
 	fuse_opt_free_args(&args);
