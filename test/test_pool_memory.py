@@ -33,16 +33,6 @@ def read_directly(path, seconds):
     return count
 
 
-def ring_memory(mount):
-    """Bytes of the queues' memory files that are there, for all that they may become."""
-    folder = f"/proc/{mount.pid}/fd"
-    sizes = 0
-    for number, link in mount.fds().items():
-        if link.startswith("/memfd:"):
-            sizes += os.stat(f"{folder}/{number}").st_blocks * 512
-    return sizes
-
-
 def peak(work, options, expect):
     expect = {"transport": "io_uring", **expect}
     with Mount(work, "dev-multi", options=["io_uring", *options], expect=expect) as mount:
@@ -51,7 +41,7 @@ def peak(work, options, expect):
         most = 0
         end = time.monotonic() + SECONDS
         while time.monotonic() < end:
-            most = max(most, ring_memory(mount))
+            most = max(most, mount.ring_memory())
             time.sleep(0.02)
         reads = [reader.result(60) for reader in readers]
         assert min(reads) > 0, "somebody was starved"

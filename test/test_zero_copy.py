@@ -450,6 +450,22 @@ def test_handler_that_changes_its_mind(work, transport):
 
 
 @ZERO_COPIES
+def test_memory_that_was_filled_is_given_back(work, transport):
+    """What a handler fills in lies in the ring's memory: for as long as there is something to do."""
+    content = pattern.data(4 * MIB, 11)
+    with serve(work, transport, "direct_io") as mount:
+        (mount.folder / "shuffled").write_bytes(content)
+        call((mount.path / "report").read_bytes)
+        before = mount.ring_memory()
+        assert call((mount.path / "shuffled").read_bytes) == content
+        assert mount.ring_memory() >= before + MIB // 4, "nothing was filled in"
+        deadline = time.monotonic() + 20 * BUILD.slowdown
+        while mount.ring_memory() > before + 64 * 1024:
+            assert time.monotonic() < deadline, (before, mount.ring_memory())
+            time.sleep(0.1)
+
+
+@ZERO_COPIES
 def test_bytes_that_nobody_filled_in(work, transport):
     """A reply of more than was moved would show the client what its pages held before."""
     with serve(work, transport, "direct_io") as mount:

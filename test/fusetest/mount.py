@@ -379,6 +379,13 @@ class Mount:
                 pass
         return links
 
+    def ring_memory(self):
+        """Bytes of the queues' memory files that are there, for all that they may become."""
+        folder = f"/proc/{self.pid}/fd"
+        links = self.fds().items()
+        files = [number for number, link in links if link.startswith("/memfd:fuse-ring")]
+        return sum(os.stat(f"{folder}/{number}").st_blocks * 512 for number in files)
+
     def threads(self):
         return len(os.listdir(f"/proc/{self.pid}/task"))
 

@@ -82,6 +82,7 @@ void fuse_uring_entry_settle(struct fuse_uring_entry *entry)
 	queue->held--;
 	entry->state = FUSE_ENTRY_UNUSED;
 	queue->memory_answered |= entry->req.shared != NULL;
+	queue->spare_used |= entry->req.zero_copied && entry->req.filled;
 	fuse_uring_memory_release(entry);
 	if (entry->dropped || queue->disconnected)
 		fuse_uring_move_end(entry);
