@@ -19,7 +19,7 @@ import pytest
 from fusetest import kernel, pattern, shared
 from fusetest.build import BUILD
 from fusetest.child import Child, call, reap
-from fusetest.mount import without_privilege
+from fusetest.mount import TRANSPORTS, without_privilege
 from fusetest.shared import FUTURE_WRITE, GROW, SHRINK, SIZE, WAYS, WRITE, Memory, is_shared, serve
 
 MIB = 1 << 20
@@ -96,6 +96,34 @@ def test_contents(work, transport, way, handler):
     assert_all_shared(mount)
     stats = mount.stats()
     assert wrong == 0 and reads + writes == stats["shared_requests"], stats
+
+
+def test_removed_when_nobody_asks_any_more(work, transport):
+    """An idle mount lets go of the memory by itself, as soon as the request is answered."""
+    options = ["io_uring_poll_us=0"] if TRANSPORTS[transport].is_uring else []
+
+    def read_and_stay(path, memory, done):
+        fd = shared.opened(path / "held")
+        assert os.preadv(fd, [memory.bytes[4096:12288]], 5) == 8192
+        os.write(done, b"x")
+        signal.pause()
+
+    with Memory(MIB) as memory, serve(work, transport, *options) as mount:
+        number = call(shared.add, mount.path, memory.path)
+        told, done = os.pipe()
+        reader = Child(read_and_stay, mount.path, memory, done)
+        wait_for(lambda: call(shared.held, mount.path) == 1, "no read is held")
+        call(shared.remove, mount.path, number)
+        call(shared.go, mount.path)
+        assert os.read(told, 1) == b"x"
+        wait_for(
+            lambda: not any("memfd:shared" in link for link in mount.fds().values()),
+            "the memory is kept",
+        )
+        reader.signal(signal.SIGKILL)
+        assert reap(reader.pid, LIMIT) is not None
+        os.close(told)
+        os.close(done)
 
 
 def test_added_before_and_after(work, transport):
