@@ -6,8 +6,8 @@
  * A transport calls nobody above it. It is given a handler, fills a struct fuse_req for
  * every message that arrives, and passes it to handler->dispatch(). From then on the
  * request belongs to the handler, until it calls ops->finish() on it. In between, the
- * handler calls ops->reply() or ops->reply_data() at most once; all of them from any
- * thread.
+ * handler calls one of those that reply (ops->reply(), reply_data(), reply_ranges(), reply_filled())
+ * at most once; all of them from any thread.
  */
 #ifndef FUSE_TRANSPORT_H
 #define FUSE_TRANSPORT_H
