@@ -257,6 +257,57 @@ def test_hard_remove(work, transport):
 
 
 @pytest.mark.transport("dev-multi", "io_uring")
+@pytest.mark.parametrize("args", [[], ["--nullpath-ok"]])
+@pytest.mark.parametrize("closed_after", [0.5, 1.5], ids=["while hiding", "while renaming"])
+def test_closed_while_a_rename_over_it_fails(work, transport, args, closed_after):
+    """Hidden for a moment, the file is nobody's to be removed."""
+    def hold(path):
+        fd = os.open(path, os.O_RDONLY)
+        time.sleep(0.2 + closed_after)
+        os.close(fd)
+
+    with pathops(work, transport, args=args) as mount:
+        holder = Child(hold, mount.path / "refused")
+        time.sleep(0.2)
+        call(expect, errno.EXDEV, os.rename, mount.path / "file", mount.path / "refused")
+        holder.result()
+        time.sleep(0.3)  # for its release
+        done = [(one.name, one.path) for one in call(report, mount.path)]
+    names = [path for name, path in done if name == "rename"]
+    assert len(names) == 3 and names[:2] == ["/refused", "/file"], done
+    assert names[2].startswith("/.fuse_hidden"), done
+    assert ("release", None if args else "/refused") in done, done
+    assert "unlink" not in [name for name, _ in done], done
+
+
+@pytest.mark.transport("dev-multi", "rings")
+def test_rename_that_has_to_wait(work, transport):
+    """Of a file that somebody is reading: it holds up nobody else of its CPU."""
+    def pinned(function, *args):
+        os.sched_setaffinity(0, {0})
+        started = time.monotonic()
+        function(*args)
+        return time.monotonic() - started
+
+    def rename_often(path):
+        for _ in range(20):  # until it is known to be quick
+            os.rename(path / "file", path / "other")
+            os.stat(path / "file")
+
+    with pathops(work, transport) as mount:
+        call(pinned, rename_often, mount.path)
+        reader = Child((mount.path / "sleep").read_bytes)
+        while not call(report, mount.path, "read"):
+            time.sleep(0.01)
+        renamer = Child(pinned, os.rename, mount.path / "sleep", mount.path / "other")
+        time.sleep(0.3)
+        for _ in range(20):
+            assert call(pinned, os.stat, mount.path / "file") < 3
+        assert reader.result(30) == b""
+        assert renamer.result(30) > 3
+
+
+@pytest.mark.transport("dev-multi", "io_uring")
 def test_hidden_files_are_removed_at_the_end(work, transport):
     def hold(ready, go):
         (mount.path / "file").write_bytes(b"contents")

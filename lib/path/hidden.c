@@ -5,8 +5,10 @@
  * them open.
  *
  * A node is opened under a shared claim, and hidden under an exclusive one, so it cannot be
- * opened meanwhile. It can be closed, if that needs no path. Whoever finds that a node is
- * hidden and not open removes it, and both look under the tree's lock.
+ * opened meanwhile. It can be closed, if that needs no path. So both look whether the node is
+ * hidden and not open, under the tree's lock: who closes it last, when it has got a claim, for
+ * until then the name may have been given back, or the file been opened by its hidden one; and who
+ * hides it, when that is for good.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -73,25 +75,50 @@ static int make_up_name(struct fuse *f, const struct fuse_place *place, char *na
 	return -EBUSY;
 }
 
-/* Returns whether it has been closed meanwhile. */
-static int note_hidden(struct fuse *f, struct fuse_place *place, const char *name,
-		       bool *closed)
+static int note_hidden(struct fuse *f, struct fuse_place *place, const char *name)
 {
 	struct fuse_nodes *nodes = &f->tree.nodes;
 	int error;
 
 	fuse_tree_lock(&f->tree);
 	error = fuse_node_rename(nodes, place->node, place->dir, name);
-	*closed = !error && place->node->opens == 0;
-	if (!error && !*closed)
+	if (!error)
 		fuse_node_set_hidden(nodes, place->node, true);
 	fuse_tree_unlock(&f->tree);
 	return error;
 }
 
-/* The tree's name goes last: it is by this that the claim keeps the path as it is. */
-static void remove_now(struct fuse *f, struct fuse_node *node, const char *path)
+int fuse_hide(struct fuse *f, struct fuse_place *place, char **hidden_path)
 {
+	char name[NAME_SIZE];
+	int error = make_up_name(f, place, name, hidden_path);
+
+	if (error)
+		return error;
+	error = fuse_fs_rename(f->fs, place->path, *hidden_path, 0);
+	if (!error)
+		error = note_hidden(f, place, name);
+	if (error) {
+		free(*hidden_path);
+		*hidden_path = NULL;
+	}
+	return error;
+}
+
+/*
+ * With an exclusive claim. The tree's name goes last: it is by this that the claim keeps the
+ * path as it is.
+ */
+static void remove_now(struct fuse *f, struct fuse_node *node, const char *path,
+		       bool though_open)
+{
+	bool is_due;
+
+	fuse_tree_lock(&f->tree);
+	is_due = node->hidden && (though_open || !node->opens);
+	fuse_tree_unlock(&f->tree);
+	if (!is_due)
+		return;
 	fuse_fs_unlink(f->fs, path);
 	fuse_tree_lock(&f->tree);
 	fuse_node_set_hidden(&f->tree.nodes, node, false);
@@ -99,24 +126,10 @@ static void remove_now(struct fuse *f, struct fuse_node *node, const char *path)
 	fuse_tree_unlock(&f->tree);
 }
 
-int fuse_hide(struct fuse *f, struct fuse_place *place, char **hidden_path)
+void fuse_hidden_for_good(struct fuse *f, struct fuse_place *place,
+			  const char *hidden_path)
 {
-	char name[NAME_SIZE];
-	bool closed = false;
-	int error = make_up_name(f, place, name, hidden_path);
-
-	if (error)
-		return error;
-	error = fuse_fs_rename(f->fs, place->path, *hidden_path, 0);
-	if (!error)
-		error = note_hidden(f, place, name, &closed);
-	if (closed)
-		remove_now(f, place->node, *hidden_path);
-	if (error || closed) {
-		free(*hidden_path);
-		*hidden_path = NULL;
-	}
-	return error;
+	remove_now(f, place->node, hidden_path, false);
 }
 
 void fuse_unhide(struct fuse *f, struct fuse_place *place, const char *hidden_path)
@@ -129,7 +142,7 @@ void fuse_unhide(struct fuse *f, struct fuse_place *place, const char *hidden_pa
 	fuse_tree_unlock(&f->tree);
 }
 
-void fuse_remove_hidden(struct fuse *f, fuse_ino_t ino)
+static void claim_and_remove(struct fuse *f, fuse_ino_t ino, bool though_open)
 {
 	struct fuse_claims claims = {
 		.place = { { .ino = ino, .exclusive = true } },
@@ -139,10 +152,16 @@ void fuse_remove_hidden(struct fuse *f, fuse_ino_t ino)
 
 	if (fuse_tree_claim(&f->tree, &claims) != 0)
 		return;
-	remove_now(f, claims.place[0].node, claims.place[0].path);
+	remove_now(f, claims.place[0].node, claims.place[0].path, though_open);
 	fuse_tree_drop(&f->tree, &claims);
 }
 
+void fuse_remove_hidden(struct fuse *f, fuse_ino_t ino)
+{
+	claim_and_remove(f, ino, false);
+}
+
+/* Nobody is at work any more: what cannot be removed now never will be. */
 void fuse_remove_all_hidden(struct fuse *f)
 {
 	struct fuse_node *node;
@@ -152,11 +171,14 @@ void fuse_remove_all_hidden(struct fuse *f)
 		fuse_tree_lock(&f->tree);
 		node = fuse_nodes_any_hidden(&f->tree.nodes);
 		ino = node ? node->id : 0;
-		if (node)
-			fuse_node_set_hidden(&f->tree.nodes, node, false);
 		fuse_tree_unlock(&f->tree);
 		if (!node)
 			return;
-		fuse_remove_hidden(f, ino);
+		claim_and_remove(f, ino, true);
+		fuse_tree_lock(&f->tree);
+		node = fuse_node_find(&f->tree.nodes, ino);
+		if (node && node->hidden)
+			fuse_node_set_hidden(&f->tree.nodes, node, false);
+		fuse_tree_unlock(&f->tree);
 	}
 }

@@ -143,6 +143,8 @@ static int unlink_or_hide(struct fuse_op *op)
 
 	if (fuse_is_to_be_hidden(op->f, place))
 		error = fuse_hide(op->f, place, &hidden_path);
+	if (!error)
+		fuse_hidden_for_good(op->f, place, hidden_path);
 	free(hidden_path);
 	if (error != -ENOSYS)
 		return error;
@@ -197,14 +199,17 @@ static int move_in_tree(struct fuse *f, struct fuse_place *from, struct fuse_pla
 			error = fuse_node_rename(nodes, to->node, from->dir, from->name);
 	} else if (from->node) {
 		error = fuse_node_rename(nodes, from->node, to->dir, to->name);
-	} else if (to->node) {
+	} else if (to->node && !to->node->hidden) {
 		fuse_node_remove_name(nodes, to->node);
 	}
+	/* Somebody has rescued it. */
+	if (!error && from->node && from->node->hidden)
+		fuse_node_set_hidden(nodes, from->node, false);
 	fuse_tree_unlock(&f->tree);
 	return error;
 }
 
-/* What is replaced may be open. If it cannot be hidden, it is replaced all the same. */
+/* What is replaced may be open. Where nothing can be hidden, it is replaced all the same. */
 static int rename_over(struct fuse_op *op, struct fuse_place *from, struct fuse_place *to,
 		       unsigned int flags)
 {
@@ -219,6 +224,8 @@ static int rename_over(struct fuse_op *op, struct fuse_place *from, struct fuse_
 	error = fuse_fs_rename(op->f->fs, from->path, to->path, flags);
 	if (error && hidden_path)
 		fuse_unhide(op->f, to, hidden_path);
+	else if (hidden_path)
+		fuse_hidden_for_good(op->f, to, hidden_path);
 	free(hidden_path);
 	return error ? error : move_in_tree(op->f, from, to, flags);
 }

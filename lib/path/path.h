@@ -186,13 +186,17 @@ void fuse_path_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent,
 bool fuse_is_to_be_hidden(struct fuse *f, const struct fuse_place *place);
 /*
  * Gives it a hidden name. Returns 0 and the hidden path, to be freed with free(); or a
- * negative errno, -ENOSYS where files cannot be renamed.
+ * negative errno, -ENOSYS where files cannot be renamed. Either of the next two follows.
  */
 int fuse_hide(struct fuse *f, struct fuse_place *place, char **hidden_path);
+/* It stays so: removes it if it has been closed meanwhile. */
+void fuse_hidden_for_good(struct fuse *f, struct fuse_place *place,
+			  const char *hidden_path);
 /* Takes that back. */
 void fuse_unhide(struct fuse *f, struct fuse_place *place, const char *hidden_path);
-/* The last one has closed a hidden file, or the session ends: removes it. */
+/* The last one has closed a hidden file: removes it, unless it is no such any more. */
 void fuse_remove_hidden(struct fuse *f, fuse_ino_t ino);
+/* The session ends. */
 void fuse_remove_all_hidden(struct fuse *f);
 
 /* ---- file.c ---- */
