@@ -47,6 +47,20 @@ static void end(void *userdata)
 	f->fs = NULL;
 }
 
+static bool may_wait(void *userdata, uint32_t opcode)
+{
+	struct fuse *f = userdata;
+
+	switch (opcode) {
+	case FUSE_UNLINK:
+	case FUSE_RMDIR:
+	case FUSE_RENAME:
+	case FUSE_RENAME2:
+		return fuse_tree_may_wait(&f->tree, true);
+	}
+	return fuse_tree_may_wait(&f->tree, false);
+}
+
 static const struct fuse_lowlevel_ops operations = {
 	.init = start,
 	.destroy = end,
@@ -135,6 +149,7 @@ static int set_up(struct fuse *f, struct fuse_args *args,
 	if (!f->se)
 		return -1;
 	f->se->in_memory = in_memory;
+	fuse_session_protocol(f->se)->may_wait = may_wait;
 	return 0;
 }
 

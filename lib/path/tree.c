@@ -174,10 +174,28 @@ static int make_paths(struct fuse_tree *tree, struct fuse_claims *claims)
 
 /* ---- Claiming ---- */
 
+/* by: 1 or -1 */
+static void count(struct fuse_tree *tree, bool in_way_of_all, int by)
+{
+	atomic_fetch_add_explicit(&tree->in_way_of_exclusive, (unsigned)by,
+				  memory_order_relaxed);
+	if (in_way_of_all)
+		atomic_fetch_add_explicit(&tree->in_way_of_all, (unsigned)by,
+					  memory_order_relaxed);
+}
+
+bool fuse_tree_may_wait(const struct fuse_tree *tree, bool exclusive)
+{
+	return atomic_load_explicit(exclusive ? &tree->in_way_of_exclusive
+					      : &tree->in_way_of_all,
+				    memory_order_relaxed);
+}
+
 static void hold(struct fuse_tree *tree, struct fuse_claims *claims)
 {
 	struct fuse_claims **list = &tree->held[claims->exclusive];
 
+	count(tree, claims->exclusive, 1);
 	claims->next = *list;
 	claims->link = list;
 	if (claims->next)
@@ -195,6 +213,7 @@ static void take_out(struct fuse_claims *claims)
 
 static void start_waiting(struct fuse_tree *tree, struct fuse_claims *claims)
 {
+	count(tree, true, 1);
 	fuse_clock_cond_init(&claims->settlement);
 	claims->since = fuse_clock();
 	claims->next = NULL;
@@ -207,6 +226,7 @@ static void stop_waiting(struct fuse_tree *tree, struct fuse_claims *claims)
 {
 	if (!claims->link)
 		return;
+	count(tree, true, -1);
 	if (tree->waiting_end == &claims->next)
 		tree->waiting_end = claims->link;
 	take_out(claims);
@@ -279,6 +299,7 @@ void fuse_tree_let_go(struct fuse_tree *tree, struct fuse_claims *claims)
 {
 	fuse_tree_lock(tree);
 	take_out(claims);
+	count(tree, claims->exclusive, -1);
 	forget_nodes(tree, claims);
 	if (tree->waiting)
 		try_those_who_wait(tree);

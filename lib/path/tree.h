@@ -32,12 +32,18 @@
  * and names, and which nodes these are may have changed. The thread that drops them does
  * all that, in the order of arrival, and wakes those who got their claims.
  *
+ * Over rings one thread takes all requests of a CPU. If it waited itself, what it waits for might
+ * be one that it would have to take, whatever the exceptions say. So a request goes to another
+ * thread if it might have to wait. That is looked at before it asks for its claims, and
+ * what comes in between has just begun, so that it is waited for after all.
+ *
  * One mutex guards the tree. No operation is called under it, and nothing waits.
  */
 #ifndef FUSE_PATH_TREE_H
 #define FUSE_PATH_TREE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "fuse_lowlevel.h"
 #include "path/node.h"
@@ -80,6 +86,10 @@ struct fuse_tree {
 	struct fuse_claims
 		*held[2]; /* by whether any of a request's claims is exclusive */
 	struct fuse_claims *waiting, **waiting_end;
+
+	/* Changed under the lock, and looked at without. */
+	_Atomic unsigned in_way_of_all; /* claims that are exclusive, or waited for */
+	_Atomic unsigned in_way_of_exclusive; /* all of them */
 };
 
 void fuse_tree_init(struct fuse_tree *tree);
@@ -91,6 +101,11 @@ void fuse_tree_destroy(struct fuse_tree *tree);
  * into itself, or -ENOMEM: then nothing is claimed.
  */
 int fuse_tree_claim(struct fuse_tree *tree, struct fuse_claims *claims);
+/*
+ * Whether one that asked now might have to wait, if it conflicts with what there is. Where few
+ * threads take requests, none of them should.
+ */
+bool fuse_tree_may_wait(const struct fuse_tree *tree, bool exclusive);
 /* Holds none of them any more; the paths stay as they were. */
 void fuse_tree_let_go(struct fuse_tree *tree, struct fuse_claims *claims);
 /* The end: claims, if held still, and paths. */
