@@ -23,9 +23,13 @@ static void start(void *userdata, struct fuse_conn_info *conn)
 	/* File servers ask about numbers: look_up_dots() in meta.c answers. */
 	fuse_set_feature_flag(conn, FUSE_CAP_EXPORT_SUPPORT);
 	fuse_fs_init(f->fs, conn, &f->conf);
+	/*
+	 * Its handlers would wait for data while they have claims, and who is to move the data may
+	 * be waiting for these.
+	 */
+	if (!f->conf.nullpath_ok)
+		fuse_unset_feature_flag(conn, FUSE_CAP_ZERO_COPY_WRITE);
 	atomic_store(&f->scratches.usual, conn->max_write);
-	if (!f->conf.ac_attr_timeout_set)
-		f->conf.ac_attr_timeout = f->conf.attr_timeout;
 	if (fuse_interrupts_start(f) != 0)
 		f->conf.intr = 0;
 	fuse_tree_lock(&f->tree);
