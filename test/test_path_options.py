@@ -92,6 +92,7 @@ def _attributes(path):
     [
         ([], (11, 22, "0o100644", "0o40755")),
         (["uid=33", "gid=44"], (33, 44, "0o100644", "0o40755")),
+        (["uid=4294967294", "gid=3000000000"], (2**32 - 2, 3 * 10**9, "0o100644", "0o40755")),
         (["umask=027"], (11, 22, "0o100750", "0o40750")),
         (["umask=027", "dmask=077"], (11, 22, "0o100750", "0o40700")),
         (["fmask=0137", "dmask=022"], (11, 22, "0o100640", "0o40755")),
@@ -552,7 +553,8 @@ def test_iconv(work, transport):
     options = ["from_code=ISO-8859-1", "to_code=UTF-8"]
     source = work / "latin"
     source.mkdir()
-    options = ["modules=subdir:iconv", f"subdir={source}", *options]
+    # Names that are empty stand for no module.
+    options = ["modules=subdir::iconv:", f"subdir={source}", *options]
 
     def use():
         path = mount.path

@@ -95,9 +95,11 @@ static void auto_cache(struct fuse_op *op, fuse_ino_t ino, struct fuse_file_info
 	struct stat attr = { 0 };
 	bool valid;
 
-	if (!is_seen_recently(op->f, ino, &valid) &&
-	    fuse_fs_getattr(op->f->fs, fuse_op_path(op), &attr, fi) == 0)
+	if (!is_seen_recently(op->f, ino, &valid)) {
+		if (fuse_fs_getattr(op->f->fs, fuse_op_path(op), &attr, fi) != 0)
+			return; /* nobody knows what it is like */
 		fuse_note_attr(op->f, ino, &attr);
+	}
 	if (take_cache_over(op->f, ino))
 		fi->keep_cache = 1;
 }

@@ -140,6 +140,9 @@ static int set_up(struct fuse *f, struct fuse_args *args,
 
 	if (fuse_config_parse(&f->conf, args) != 0)
 		return -1;
+	/* Here, so that the filesystem's init() finds it, and may choose another. */
+	if (!f->conf.ac_attr_timeout_set)
+		f->conf.ac_attr_timeout = f->conf.attr_timeout;
 	f->fs = fuse_stack_new(op, op_size, user_data, f->conf.debug);
 	if (!f->fs)
 		return -1;

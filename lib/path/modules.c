@@ -70,6 +70,7 @@ static fuse_module_factory_t load(const char *name, void **handle)
 		return *factory;
 	fuse_log(FUSE_LOG_ERR, "fuse: module '%s' does not say how it is made\n", name);
 	dlclose(*handle);
+	*handle = NULL;
 	return NULL;
 }
 
@@ -121,8 +122,11 @@ int fuse_modules_push(struct fuse *f, struct fuse_args *args)
 	const char *name;
 	int result = 0;
 
+	if (f->conf.modules && !list)
+		return -1;
 	while (result == 0 && (name = strsep(&rest, ":")))
-		result = push(f, name, args);
+		if (*name)
+			result = push(f, name, args);
 	free(list);
 	return result;
 }
@@ -152,8 +156,11 @@ void fuse_modules_help(const char *list)
 	for (size_t i = 0; i < BUILT_IN; i++)
 		print_help(built_in[i].name, *built_in[i].factory);
 	while ((name = strsep(&rest, ":"))) {
-		fuse_module_factory_t factory = find(name, &handle);
+		fuse_module_factory_t factory;
 
+		if (!*name)
+			continue;
+		factory = find(name, &handle);
 		if (factory && handle)
 			print_help(name, factory);
 		if (handle)
