@@ -41,7 +41,7 @@ static const struct setup pinned = { .flags = ALL_FLAGS & ~FUSE_URING_ZERO_COPY,
 				     .nr_bufs = 4,
 				     .buf_size = MAX_PAYLOAD };
 static const struct setup zero_copy = {
-	.flags = ALL_FLAGS, .depth = 4, .nr_bufs = 4, .buf_size = 8192
+	.flags = ALL_FLAGS, .depth = 4, .nr_bufs = 4, .buf_size = MAX_PAYLOAD
 };
 
 /* REGISTER with something wrong. The kernel then has done with rings for the connection. */
@@ -96,7 +96,7 @@ static const struct wrong wrongs[] = {
 	{ "depth beyond the headers", &plain, -EINVAL, deep },
 	{ "buffers of size 0", &plain, -EINVAL, no_size },
 	{ "buffers too small", &plain, -EINVAL, small },
-	{ "buffers too small for anything", &zero_copy, -EINVAL, small },
+	{ "buffers too small with zero-copy", &zero_copy, -EINVAL, small },
 	{ "buffers larger than the region", &plain, -EINVAL, large },
 	{ "headers too short", &plain, -EINVAL, short_headers },
 	{ "no buffer", &plain, -EINVAL, short_payload },
@@ -312,17 +312,26 @@ static void client_end(struct client *client)
 	free(client->bytes);
 }
 
-static void by_hand_begin(struct by_hand *hand, const struct setup *setup)
+/* Queues but the first may differ from it. */
+static void by_hand_begin_with(struct by_hand *hand, const struct setup *first,
+			       const struct setup *others)
 {
 	mount_begin(&hand->mounted, mountpoint);
 	CHECK(hand->mounted.nr_queues <= 8);
 	for (int i = 0; i < hand->mounted.nr_queues; i++) {
+		const struct setup *setup = i ? others : first;
+
 		queue_init(&hand->queues[i], &hand->mounted, i, setup);
 		for (int slot = 0; slot < setup->depth; slot++)
 			queue_register(&hand->queues[i], slot);
 		CHECK(io_uring_submit(&hand->queues[i].ring) == setup->depth);
 	}
 	hand->queue = &hand->queues[0];
+}
+
+static void by_hand_begin(struct by_hand *hand, const struct setup *setup)
+{
+	by_hand_begin_with(hand, setup, setup);
 }
 
 static void by_hand_end(struct by_hand *hand)
@@ -902,6 +911,87 @@ static void test_busy_pages(bool close_ring)
 	close(ends[1]);
 }
 
+/*
+ * A server's thread has the lock of the first queue's ring, which it gives memory of its own mount
+ * for a buffer, and waits for the request that this makes of the second queue. Whoever aborts the
+ * connection must not wait for that lock, be it for pages that were lent to the ring or for commands
+ * of idle entries, before that request has been ended; which he cannot do while it is on its way.
+ */
+
+struct locker {
+	pthread_t thread;
+	struct io_uring *ring;
+	unsigned int slot; /* of its table, that is free */
+	int result;
+};
+
+static void *lock_ring(void *argument)
+{
+	struct locker *locker = argument;
+	struct iovec iov = { .iov_len = 4096 };
+	__u64 tag = 0;
+	cpu_set_t set;
+	int fd;
+
+	CPU_ZERO(&set);
+	CPU_SET(1, &set);
+	CHECK(!sched_setaffinity(0, sizeof(set), &set));
+	fd = open(data_path, O_RDWR);
+	CHECK(fd >= 0);
+	iov.iov_base =
+		mmap(NULL, iov.iov_len, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	CHECK(iov.iov_base != MAP_FAILED);
+	locker->result = io_uring_register_buffers_update_tag(locker->ring, locker->slot,
+							      &iov, &tag, 1);
+	munmap(iov.iov_base, iov.iov_len);
+	close(fd);
+	return NULL;
+}
+
+static void test_locked_ring(bool on_its_way)
+{
+	struct setup second = zero_copy;
+	struct queue *queue;
+	struct timespec deadline;
+	struct locker locker;
+	struct client client;
+	struct by_hand hand;
+	pthread_t aborter;
+
+	second.lazy = on_its_way;
+	by_hand_begin_with(&hand, &zero_copy, &second);
+	if (hand.mounted.nr_queues < 2) {
+		by_hand_end(&hand);
+		return;
+	}
+	client_start(&client, false);
+	locker.ring = &hand.queue->ring;
+	locker.slot = (serve_until(hand.queue, FUSE_READ) + 1) % zero_copy.depth;
+	CHECK(!pthread_create(&locker.thread, NULL, lock_ring, &locker));
+	queue = &hand.queues[1];
+	if (on_its_way) {
+		answer(queue, serve_until(queue, FUSE_OPEN));
+		io_uring_submit(&queue->ring);
+		mount_wait_for(&hand.mounted, 2);
+	} else {
+		serve_until(queue, FUSE_READ);
+	}
+	CHECK(!pthread_create(&aborter, NULL, abort_soon, &hand.mounted));
+	if (on_its_way) {
+		usleep(300000);
+		serve_until(queue, FUSE_READ);
+	}
+	CHECK(!clock_gettime(CLOCK_REALTIME, &deadline));
+	deadline.tv_sec += 60;
+	errno = pthread_timedjoin_np(aborter, NULL, &deadline);
+	CHECK(!errno);
+	client_end(&client);
+	CHECK(client.result == -1 && client.error == ECONNABORTED);
+	pthread_join(locker.thread, NULL);
+	CHECK(locker.result < 0);
+	by_hand_end(&hand);
+}
+
 /* Several threads set up the same queue at once, some of them differently. */
 
 struct racer {
@@ -1202,6 +1292,8 @@ int main(int argc, char **argv)
 	RUN(test_abort(true));
 	RUN(test_busy_pages(false));
 	RUN(test_busy_pages(true));
+	RUN(test_locked_ring(false));
+	RUN(test_locked_ring(true));
 	CHECK(pinned_memory() == 0);
 	RUN(test_random(argc > 1 ? atoi(argv[1]) : 20000));
 	umount2(mountpoint, MNT_DETACH);

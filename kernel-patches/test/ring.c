@@ -32,6 +32,8 @@ void queue_init(struct queue *queue, struct mounted *mounted, int qid,
 	};
 	int error;
 
+	if (setup->lazy)
+		params.flags |= IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
 	memset(queue, 0, sizeof(*queue));
 	queue->mount = mounted;
 	queue->setup = *setup;

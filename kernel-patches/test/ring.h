@@ -17,6 +17,7 @@ struct setup {
 	uint16_t depth;
 	uint16_t nr_bufs;
 	bool shared_memory; /* regions of a memfd, not anonymous */
+	bool lazy; /* requests come to the thread only when it waits for completions */
 };
 
 struct queue {
