@@ -5,11 +5,13 @@ what comes of errors. What happens to requests that never end is in test_zero_co
 must not be seen in what was not read in test_stale_memory.py.
 """
 
+import contextlib
 import errno
 import fcntl
 import hashlib
 import mmap
 import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -837,6 +839,115 @@ def test_failing_device(work, transport, failing_device):
         assert call(read_some, path, 8192, 4096) == content[:8192]
     stats = mount.stats()
     assert stats["copied"] == 0 and stats["broken"] >= 2, stats
+
+
+# Clients in the kernel
+
+
+@contextlib.contextmanager
+def loop_device(path):
+    """One that does direct I/O, so that its own clients' memory is what the mount gets."""
+    if not Path("/dev/loop-control").exists():
+        pytest.skip("this kernel has no loop devices")
+    command = ["losetup", "--find", "--show", "--direct-io=on", path]
+    device = Path(run(command).stdout.strip())
+    try:
+        assert Path(f"/sys/block/{device.name}/loop/dio").read_text() == "1\n"
+        yield device
+    finally:
+        run(["losetup", "-d", device])
+
+
+@contextlib.contextmanager
+def mounted(device, path, *options):
+    run(["mount", *options, device, path])
+    try:
+        yield
+    finally:
+        run(["umount", path])
+
+
+@pytest.mark.parametrize("direct_io", [False, True], ids=["cached", "direct"])
+@ZERO_COPIES
+def test_loop_device(work, transport, direct_io):
+    """Pages of a block device's cache are as good as any."""
+    content = pattern.data(8 * MIB, 2)
+    with serve(work, transport, *(["direct_io"] if direct_io else [])) as mount:
+        (mount.folder / "fd").write_bytes(content)
+        with loop_device(mount.path / "fd") as device:
+            pattern.assert_same(call(device.read_bytes), content, "read")
+            content = content[::-1]
+
+            def write():
+                fd = os.open(device, os.O_WRONLY)
+                pattern.pwrite_all(fd, content, 0)
+                os.fsync(fd)
+                os.close(fd)
+
+            call(write)
+        pattern.assert_same((mount.folder / "fd").read_bytes(), content, "written")
+        seen = call(report, mount)
+    assert seen["zero_copied_reads"] == seen["reads"] > 0, seen
+    assert seen["zero_copied_writes"] == seen["writes"] > 0, seen
+
+
+@pytest.mark.parametrize("block_size", [1024, 4096])
+@pytest.mark.transport("ring-zero-copy")
+def test_memory_without_references(work, transport, block_size):
+    """
+    The kernel writes from slabs: when a block of a file begins as those of ext4's journal do, the
+    journal gets a copy of it that does not, in memory from kmalloc(). Nobody may take references
+    of that. It goes through a payload buffer, and the page cache of the same file system does not.
+    """
+    block = b"\xc0\x3b\x39\x98" + bytes(block_size - 4)
+    content = bytearray(pattern.data(4 * MIB, 4))
+    for at in range(0, len(content), 2 * block_size):
+        content[at : at + len(block)] = block
+    path = work / "ext4"
+    path.mkdir()
+
+    def write(name):
+        fd = os.open(path / name, os.O_WRONLY | os.O_CREAT)
+        pattern.pwrite_all(fd, bytes(content), 0)
+        os.fsync(fd)
+        os.close(fd)
+
+    with serve(work, transport, "direct_io") as mount:
+        (mount.folder / "fd").touch()
+        os.truncate(mount.folder / "fd", 64 * MIB)
+        with loop_device(mount.path / "fd") as device:
+            run(["mkfs.ext4", "-q", "-b", block_size, "-J", "size=8", device])
+            for turn in range(3):
+                with mounted(device, path, "-o", "data=journal"):
+                    call(write, f"file-{turn}")
+                with mounted(device, path, "-o", "ro"):
+                    found = call((path / f"file-{turn}").read_bytes)
+                    pattern.assert_same(found, bytes(content), "through the journal")
+            run(["e2fsck", "-f", "-n", device])
+        seen = call(report, mount)
+    assert 0 < seen["zero_copied_writes"] < seen["writes"], seen
+    assert seen["zero_copied_reads"] == seen["reads"] > 0, seen
+
+
+@pytest.mark.parametrize("direct_io", [False, True], ids=["cached", "direct"])
+@ZERO_COPIES
+def test_registered_buffers(work, transport, direct_io):
+    """Those of a client's io_uring come as the kernel's own memory does, and are zero-copied."""
+    if not shutil.which("fio"):
+        pytest.skip("there is no fio")
+    with serve(work, transport, *(["direct_io"] if direct_io else [])) as mount:
+        # As large as it gets, or fio would want to have it unlinked first.
+        (mount.folder / "fd").touch()
+        os.truncate(mount.folder / "fd", 8 * MIB)
+        command = ["fio", "--name=job", f"--filename={mount.path / 'fd'}", "--size=8m"]
+        command += ["--ioengine=io_uring", "--fixedbufs=1", "--direct=1", "--iodepth=8"]
+        command += ["--rw=randwrite", "--bsrange=4k-256k", "--verify=crc32c", "--thread"]
+        run(command, cwd=work, timeout=60 * BUILD.slowdown)
+        seen = call(report, mount)
+    assert seen["zero_copied_reads"] == seen["reads"] > 0, seen
+    assert seen["zero_copied_writes"] == seen["writes"] > 0, seen
+    data, _ = mount.zero_copied()
+    assert data >= 0.99, mount.stats()
 
 
 @pytest.mark.transport("dev-multi", "rings")
