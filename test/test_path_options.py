@@ -525,7 +525,8 @@ def test_remembered_numbers(work, transport):
     with pathops(work, transport, "remember=100") as mount:
         assert call(_number_after_forgetting, mount.path)
     with pathops(work, transport) as mount:
-        assert not call(_number_after_forgetting, mount.path)
+        # The kernel forgets when it likes, and the next look-up may overtake that.
+        assert not all(call(_number_after_forgetting, mount.path) for _ in range(20))
 
 
 # Modules
