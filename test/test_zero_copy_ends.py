@@ -126,8 +126,12 @@ def pinned_write(path, content):
     return os.write(fd, content)
 
 
+@pytest.mark.transport("zero-copy")
 def test_write_that_outlasts_the_idle_queue(work, transport):
-    """Its reply lies ready in a buffer beyond those that an idle queue keeps the memory of."""
+    """
+    Its reply lies ready in a buffer beyond those that an idle queue keeps the memory of. Of pinned
+    memory there is none beyond them.
+    """
     content = bytes(range(256)) * 16
     with serve(work, transport, "io_uring_q_depth=1") as mount:
         holder = Child(pinned_write, mount.path / "blocked", content)
