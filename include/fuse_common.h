@@ -640,8 +640,9 @@ ssize_t fuse_buf_copy(struct fuse_bufvec *dst, struct fuse_bufvec *src,
  */
 
 /**
- * End the session's loop at SIGHUP, SIGINT or SIGTERM, and ignore SIGPIPE. Signals that
- * the program handles itself already are left alone. One session of a process can have
+ * End the session's loop at SIGHUP, SIGINT or SIGTERM, and let SIGPIPE do nothing, in
+ * this program: one that it starts has SIGPIPE's default again. Signals that the program
+ * handles or ignores itself already are left alone. One session of a process can have
  * this.
  *
  * @param se the session
@@ -662,7 +663,8 @@ int fuse_set_signal_handlers(struct fuse_session *se);
 int fuse_set_fail_signal_handlers(struct fuse_session *se);
 
 /**
- * Undo fuse_set_signal_handlers().
+ * Undo fuse_set_signal_handlers() and fuse_set_fail_signal_handlers(). What the program
+ * has set itself, before or since, stays.
  *
  * @param se the session that it was called with
  */

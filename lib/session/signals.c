@@ -31,6 +31,16 @@ static void end_session(int signal)
 		fuse_session_fail(se, signal);
 }
 
+/*
+ * SIGPIPE is to do nothing, so that a write to a pipe that nobody reads fails with EPIPE. Other than
+ * SIG_IGN, a handler of the library's own cannot be taken for the program's, and ends with exec(),
+ * so that a child gets the default that it expects.
+ */
+static void do_nothing(int signal)
+{
+	(void)signal;
+}
+
 static void print_backtrace(void)
 {
 #ifdef HAVE_BACKTRACE
@@ -67,7 +77,7 @@ static int replace(int signal, void (*from)(int), void (*to)(int), int flags)
 	memset(&action, 0, sizeof(action));
 	sigemptyset(&action.sa_mask);
 	action.sa_handler = to;
-	action.sa_flags = flags; /* no SA_RESTART: a loop that waits is to notice */
+	action.sa_flags = flags;
 	if (sigaction(signal, &action, NULL) == 0)
 		return 0;
 fail:
@@ -78,10 +88,11 @@ fail:
 int fuse_set_signal_handlers(struct fuse_session *se)
 {
 	for (size_t i = 0; i < sizeof(ending) / sizeof(ending[0]); i++) {
+		/* No SA_RESTART: a loop that waits is to notice. */
 		if (replace(ending[i], SIG_DFL, end_session, 0) != 0)
 			return -1;
 	}
-	if (replace(SIGPIPE, SIG_DFL, SIG_IGN, 0) != 0)
+	if (replace(SIGPIPE, SIG_DFL, do_nothing, SA_RESTART) != 0)
 		return -1;
 	atomic_store(&served, se);
 	return 0;
@@ -116,5 +127,5 @@ void fuse_remove_signal_handlers(struct fuse_session *se)
 		replace(ending[i], end_session, SIG_DFL, 0);
 	for (size_t i = 0; i < sizeof(failing) / sizeof(failing[0]); i++)
 		replace(failing[i], report_failure, SIG_DFL, 0);
-	replace(SIGPIPE, SIG_IGN, SIG_DFL, 0);
+	replace(SIGPIPE, do_nothing, SIG_DFL, 0);
 }
