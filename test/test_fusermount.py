@@ -853,6 +853,22 @@ def test_tight_limits(sandbox, own):
     assert sandbox.fusermount("-u", own).returncode == (0 if client.mounted else 1)
 
 
+@pytest.mark.skipif(BUILD.sanitizer != "", reason="sanitizers take more room than that")
+def test_limits_of_memory_do_not_count(sandbox, own):
+    """With them a caller could make the table of mounts end where it likes."""
+    starter = sandbox.work / "starter"
+    starter.write_text('#!/bin/sh\nulimit -S -v 2000000; ulimit -S -d 1000000; exec "$@"\n')
+    starter.chmod(0o755)
+    client = sandbox.client(sandbox.program, "-o", "auto_unmount", own, program=starter,
+                            CLIENT_STAYS="1")
+    assert client.mounted
+    limits = Path(f"/proc/{client.program}/limits").read_text()
+    for name in ("Max address space", "Max data size"):
+        assert re.search(rf"^{name} +unlimited ", limits, re.M), limits
+    client.kill()
+    assert wait_until(lambda: not sandbox.at(own))
+
+
 SPY = """#!/bin/sh
 {{ echo "$0 $*"; ls -l /proc/self/fd; env; id -ru; }} >>{log}
 """

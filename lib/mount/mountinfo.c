@@ -103,10 +103,13 @@ static bool parse_line(char *line, struct fuse_mount_entry *entry)
 
 bool fuse_mount_table_next(struct fuse_mount_table *table, struct fuse_mount_entry *entry)
 {
+	errno = 0;
 	while (getline(&table->line, &table->size, table->file) > 0) {
 		if (parse_line(table->line, entry))
 			return true;
 	}
+	if (!feof(table->file))
+		table->error = errno ? errno : EIO;
 	return false;
 }
 

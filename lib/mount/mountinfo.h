@@ -23,11 +23,15 @@ struct fuse_mount_table {
 	FILE *file;
 	char *line;
 	size_t size;
+	int error; /* errno, or 0 if the end was one */
 };
 
 /* 0, or -1 with errno set */
 int fuse_mount_table_open(struct fuse_mount_table *table);
-/* False at the end. The entry's strings are valid until the next call. */
+/*
+ * False at the end, and at an error, which table->error tells. The entry's strings are valid until
+ * the next call.
+ */
 bool fuse_mount_table_next(struct fuse_mount_table *table,
 			   struct fuse_mount_entry *entry);
 void fuse_mount_table_close(struct fuse_mount_table *table);

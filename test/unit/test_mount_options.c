@@ -507,6 +507,37 @@ static void test_mount_table(void)
 	CHECK_INT(entry.id, 33);
 	CHECK_TEXT(entry.super_options, "rw");
 	CHECK(!fuse_mount_table_next(&table, &entry));
+	CHECK_INT(table.error, 0);
+	fuse_mount_table_close(&table);
+}
+
+static ssize_t fail_to_read(void *first, char *to, size_t size)
+{
+	static const char line[] = "33 27 0:41 / /m rw - fuse x rw\n";
+
+	if (!*(bool *)first) {
+		errno = ENOMEM;
+		return -1;
+	}
+	*(bool *)first = false;
+	CHECK(size >= sizeof(line) - 1);
+	memcpy(to, line, sizeof(line) - 1);
+	return sizeof(line) - 1;
+}
+
+static void test_unreadable_mount_table(void)
+{
+	bool first = true;
+	const cookie_io_functions_t functions = { .read = fail_to_read };
+	struct fuse_mount_table table = { .file = fopencookie(&first, "r", functions) };
+	struct fuse_mount_entry entry;
+
+	CASE("table of mounts that cannot be read to its end");
+	CHECK(table.file);
+	CHECK(fuse_mount_table_next(&table, &entry));
+	CHECK_INT(table.error, 0);
+	CHECK(!fuse_mount_table_next(&table, &entry));
+	CHECK_INT(table.error, ENOMEM);
 	fuse_mount_table_close(&table);
 }
 
@@ -529,6 +560,7 @@ int main(void)
 	test_bad_mountpoints();
 	test_owner();
 	test_mount_table();
+	test_unreadable_mount_table();
 	fuse_opt_free_args(&rest);
 	return 0;
 }

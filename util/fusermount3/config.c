@@ -83,11 +83,12 @@ static const char *parse_line(struct config *config, const char *line)
 	return NULL;
 }
 
-void config_read(struct config *config, const struct caller *caller)
+int config_read(struct config *config, const struct caller *caller)
 {
 	size_t size = 0;
 	char *buffer = NULL;
 	unsigned int number = 0;
+	int result = 0;
 	FILE *file;
 
 	*config = (struct config){ .mount_max = DEFAULT_MOUNT_MAX };
@@ -101,7 +102,12 @@ void config_read(struct config *config, const struct caller *caller)
 		if (reason)
 			say("ignoring line %u of " PATH ": %s", number, reason);
 	}
+	if (file && !feof(file)) {
+		say("cannot read " PATH ": %s", strerror(errno));
+		result = -1;
+	}
 	free(buffer);
 	if (file)
 		fclose(file);
+	return result;
 }

@@ -53,8 +53,11 @@ struct config {
 	long mount_max; /* -1: no limit */
 };
 
-/* A file that is missing or partly wrong leaves the defaults, with a warning for what is wrong. */
-void config_read(struct config *config, const struct caller *caller);
+/*
+ * A file that is missing or partly wrong leaves the defaults, with a warning for what is wrong. One
+ * that cannot be read to its end is an error: what it forbids may be in the rest.
+ */
+int config_read(struct config *config, const struct caller *caller);
 
 /* mountpoint.c */
 

@@ -70,7 +70,7 @@ static int parse_options(struct fuse_mount_spec *spec, const struct caller *call
 	return -1;
 }
 
-/* Mounts of ordinary users; -1: the table cannot be read */
+/* Mounts of ordinary users; -1: the table cannot be read to its end */
 static long count_mounts(void)
 {
 	struct fuse_mount_table table = { 0 };
@@ -78,14 +78,16 @@ static long count_mounts(void)
 	long count = 0;
 	uid_t owner;
 
-	if (fuse_mount_table_open(&table) != 0) {
-		say("cannot count mounts: %s", strerror(errno));
-		return -1;
-	}
-	while (fuse_mount_table_next(&table, &entry)) {
+	if (fuse_mount_table_open(&table) != 0)
+		table.error = errno;
+	while (!table.error && fuse_mount_table_next(&table, &entry)) {
 		if (fuse_mount_entry_is_fuse(&entry) &&
 		    fuse_mount_entry_owner(&entry, &owner) && owner != 0)
 			count++;
+	}
+	if (table.error) {
+		say("cannot count mounts: %s", strerror(table.error));
+		count = -1;
 	}
 	fuse_mount_table_close(&table);
 	return count;
@@ -98,7 +100,8 @@ static int check_config(const struct fuse_mount_spec *spec, const struct caller 
 
 	if (caller->uid == 0)
 		return 0;
-	config_read(&config, caller);
+	if (config_read(&config, caller) != 0)
+		return -1;
 	if (spec->allow_other && !config.user_allow_other) {
 		say("option 'allow_other' needs 'user_allow_other' in /etc/fuse.conf");
 		return -1;

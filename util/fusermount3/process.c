@@ -70,15 +70,30 @@ static int close_others(int keep)
 	return close_listed(keep);
 }
 
-/* A limit must not cut a file short, dump memory to the caller, or make a look fail for good. */
+/* As far as it may */
+static void lift(int resource)
+{
+	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+
+	if (setrlimit(resource, &limit) == 0 || getrlimit(resource, &limit) != 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(resource, &limit);
+}
+
+/*
+ * A limit must not cut a file short, dump memory to the caller, or make a look fail for good or
+ * just where the caller wants it to.
+ */
 static void reset_limits(void)
 {
-	const struct rlimit none = { RLIM_INFINITY, RLIM_INFINITY };
 	const struct rlimit zero = { 0, 0 };
 	const struct rlimit files = { 256, 256 };
 
 	setrlimit(RLIMIT_CORE, &zero);
-	setrlimit(RLIMIT_FSIZE, &none);
+	lift(RLIMIT_FSIZE);
+	lift(RLIMIT_AS);
+	lift(RLIMIT_DATA);
 	setrlimit(RLIMIT_NOFILE, &files);
 }
 
