@@ -484,24 +484,59 @@ def test_many_unmounts_at_once(sandbox, own):
         assert [entry.type for entry in sandbox.at(own)] == ["tmpfs"]
 
 
-@pytest.mark.skipif(not shutil.which("strace"), reason="strace has to hold the process up")
-@pytest.mark.skipif(BUILD.sanitizer != "", reason="sanitizers do not work under strace")
-def test_unmount_held_up_between_look_and_use(sandbox, own):
-    sandbox.root("mount", "-t", "tmpfs", "-o", f"uid={USER},mode=755", "below", own)
-    sandbox.mount(own)
+under_strace = pytest.mark.skipif(
+    BUILD.sanitizer != "" or not shutil.which("strace"),
+    reason="strace has to hold the process up, and sanitizers do not work under it",
+)
+
+
+def held_up_unmount(sandbox, own):
+    """An fusermount3 -u that has looked at the mount, and for half a second does no more."""
     trace = sandbox.work / "trace"
     slow = subprocess.Popen(
         sandbox.command(
             ["strace", "-u", "nobody", "-o", trace, "-e", "trace=umount2", "-e",
              "inject=umount2:delay_enter=500000", sandbox.program, "-u", own],
             0,
-        )
+        ),
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert wait_until(lambda: trace.exists() and "umount2(" in trace.read_text())
+    return slow
+
+
+@under_strace
+def test_unmount_held_up_between_look_and_use(sandbox, own):
+    sandbox.root("mount", "-t", "tmpfs", "-o", f"uid={USER},mode=755", "below", own)
+    sandbox.mount(own)
+    slow = held_up_unmount(sandbox, own)
     rival = sandbox.fusermount("-u", own)
-    assert slow.wait() == 0 and rival.returncode == 1
+    assert (slow.communicate()[1], slow.returncode) == ("", 0) and rival.returncode == 1
     assert "not a FUSE file system" in rival.stderr
     assert [entry.type for entry in sandbox.at(own)] == ["tmpfs"]
+
+
+@under_strace
+def test_unmount_held_up_while_another_program_unmounts(sandbox, own):
+    """As umount(8) does for who has mounted: it takes no lock of ours."""
+    sandbox.root("mount", "-t", "tmpfs", "-o", f"uid={USER},mode=755", "below", own)
+    sandbox.mount(own)
+    slow = held_up_unmount(sandbox, own)
+    sandbox.root("umount", "-i", "-l", own)
+    assert "nothing is mounted there" in slow.communicate()[1]
+    assert slow.returncode == 1
+    assert [entry.type for entry in sandbox.at(own)] == ["tmpfs"]
+
+
+def test_unmount_of_what_covers_somebody_elses(sandbox, own):
+    """It could not be told for sure from what it covers, were it not unmounted lazily."""
+    sandbox.root("mount", "-t", "tmpfs", "-o", f"uid={USER},mode=755", "below", own)
+    sandbox.mount(own)
+    user = hold_open(sandbox, own)
+    assert sandbox.fusermount("-u", own).returncode == 0
+    assert [entry.type for entry in sandbox.at(own)] == ["tmpfs"]
+    end(user)
 
 
 # /etc/fuse.conf
@@ -638,18 +673,13 @@ def test_unmount_here(sandbox, own):
 
 def test_unmount_while_busy(sandbox, own):
     sandbox.mount(own)
-    user = subprocess.Popen(
-        sandbox.command([PYTHON, "-c", HOLD_OPEN, own], USER), stdout=subprocess.PIPE
-    )
-    assert user.stdout.readline()
+    user = hold_open(sandbox, own)
     result = sandbox.fusermount("-u", own)
     assert result.returncode == 1 and "busy" in result.stderr
     assert sandbox.is_mounted(own)
     assert sandbox.fusermount("-u", "-z", own).returncode == 0
     assert not sandbox.at(own)
-    user.kill()
-    user.wait()
-    user.stdout.close()
+    end(user)
 
 
 HOLD_OPEN = """
@@ -658,6 +688,20 @@ fd = os.open(sys.argv[1], os.O_PATH)
 print(flush=True)
 time.sleep(60)
 """
+
+
+def hold_open(sandbox, path):
+    """A process that makes the mount busy."""
+    command = sandbox.command([PYTHON, "-c", HOLD_OPEN, path], USER)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert process.stdout.readline()
+    return process
+
+
+def end(process):
+    process.kill()
+    process.wait()
+    process.stdout.close()
 
 
 def test_unmount_with_odd_characters_in_the_path(sandbox):

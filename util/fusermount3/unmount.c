@@ -98,7 +98,7 @@ static int pin_open(struct pin *pin, const char *path)
 
 /*
  * 0 or an errno. Lazily, it is the mount that is held or none. Otherwise it must not be held, or
- * it would be busy; the lock keeps the caller from uncovering another mount below it meanwhile.
+ * it would be busy, and is whatever is topmost then: what lies below must be the caller's, too.
  */
 static int pin_unmount(struct pin *pin, bool lazy)
 {
@@ -120,6 +120,9 @@ static int pin_unmount(struct pin *pin, bool lazy)
 }
 
 /*
+ * The lock keeps those who unmount the same at once from taking one more mount each. It keeps
+ * nobody from anything else: umount(8) does not know of it.
+ *
  * One byte for each user, so that whoever stops a process that has the lock stops only himself.
  * Not for root, who needs no race to unmount what he likes.
  */
@@ -177,6 +180,47 @@ static const char *why_not(const struct pin *pin, const struct caller *caller,
 							: "another user has mounted it";
 }
 
+/*
+ * Whether something there is not the caller's to unmount. It would be what is unmounted in place of
+ * his own on top of it, if he stops this process, unmounts that with umount(8), and goes on.
+ */
+static int has_others_mounts(const char *mountpoint, const struct caller *caller,
+			     bool *others)
+{
+	struct fuse_mount_table table = { 0 };
+	struct fuse_mount_entry entry;
+	uid_t owner;
+	int error;
+
+	*others = false;
+	if (fuse_mount_table_open(&table) != 0)
+		table.error = errno;
+	while (!table.error && fuse_mount_table_next(&table, &entry)) {
+		if (strcmp(entry.mountpoint, mountpoint) == 0 &&
+		    !(fuse_mount_entry_is_fuse(&entry) &&
+		      fuse_mount_entry_owner(&entry, &owner) && owner == caller->uid))
+			*others = true;
+	}
+	error = table.error;
+	fuse_mount_table_close(&table);
+	return error;
+}
+
+/* 0 or an errno; lets go of the pin. */
+static int unmount_pinned(struct pin *pin, const struct caller *caller,
+			  const char *mountpoint, bool lazy)
+{
+	bool others = false;
+	int error = mountpoint ? 0 : ENOMEM;
+
+	if (!error && !lazy && caller->uid != 0)
+		error = has_others_mounts(mountpoint, caller, &others);
+	if (!error)
+		return pin_unmount(pin, lazy || others);
+	pin_release(pin);
+	return error;
+}
+
 static int unmount_locked(const struct caller *caller, const char *path, bool lazy)
 {
 	struct identity identity;
@@ -190,13 +234,13 @@ static int unmount_locked(const struct caller *caller, const char *path, bool la
 		if (reason)
 			pin_release(&pin);
 		else
-			error = pin_unmount(&pin, lazy);
+			error = unmount_pinned(&pin, caller, mountpoint, lazy);
 	}
 	if (error)
 		reason = error == EINVAL ? "nothing is mounted there" : strerror(error);
 	if (reason)
 		say("cannot unmount '%s': %s", path, reason);
-	else if (mountpoint)
+	else
 		fuse_mtab_remove(mountpoint);
 	free(mountpoint);
 	return reason ? -1 : 0;
