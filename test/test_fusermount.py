@@ -931,12 +931,15 @@ def test_children_inherit_nothing(sandbox, own):
     (sandbox.etc / "mtab").write_text("")
     for name in ("umount", "mount"):
         sandbox.root("mount", "--bind", sandbox.work / name, shutil.which(name))
-    client = sandbox.mount(own, "fsname=-a\\,b,subtype=t,x-one=1,x-two", CLIENT_INHERIT="50",
-                           SECRET="leaked")
+    options = "fsname=-a\\,b,subtype=t\\,ext4,x-one=1,x-mount.mkdir=0777,x-two"
+    client = sandbox.mount(own, options, CLIENT_INHERIT="50", SECRET="leaked")
     seen = log.read_text()
-    assert client.error == ""
+    assert client.error == (
+        "fusermount3: option 'x-mount.mkdir=0777' is for root only, ignored\n"
+    )
+    assert [entry.type for entry in sandbox.at(own)] == ["fuse.t,ext4"]
     assert (
-        f"/bin/mount --no-canonicalize -i -f -t fuse.t -o rw,nosuid,nodev,x-one=1,x-two "
+        f"/bin/mount --no-canonicalize -i -f -t fuse.t_ext4 -o rw,nosuid,nodev,x-one=1,x-two "
         f"-- -a,b {own}\n" in seen
     )
     descriptors = dict(re.findall(r" (\d+) -> (\S+)", seen))
@@ -945,6 +948,7 @@ def test_children_inherit_nothing(sandbox, own):
     assert "/dev/fuse" not in seen and "socket:" not in seen
     assert "SECRET" not in seen and "_FUSE_COMMFD" not in seen
     assert seen.endswith("\n0\n")
+    assert "x-mount" not in seen
     log.write_text("")
     assert sandbox.fusermount("-u", own).returncode == 0
     assert f"/bin/umount --no-canonicalize -i --fake -- {own}\n" in log.read_text()

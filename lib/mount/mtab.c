@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -41,6 +42,16 @@ static void run(const char *path, const char *const argv[])
 		continue;
 }
 
+/* As mount(8) takes it for one: commas would make it a list, of which it tries one by one. */
+static char *one_type(const struct fuse_mount_spec *spec)
+{
+	char *type = fuse_mount_spec_type(spec);
+
+	for (char *comma = type; comma && (comma = strchr(comma, ','));)
+		*comma = '_';
+	return type;
+}
+
 void fuse_mtab_add(const struct fuse_mount_spec *spec, const char *mountpoint)
 {
 	char *options = NULL;
@@ -48,7 +59,7 @@ void fuse_mtab_add(const struct fuse_mount_spec *spec, const char *mountpoint)
 
 	if (!fuse_mtab_is_kept())
 		return;
-	type = fuse_mount_spec_type(spec);
+	type = one_type(spec);
 	if (type &&
 	    asprintf(&options, "%s%s%s%s%s", spec->flags & MS_RDONLY ? "ro" : "rw",
 		     spec->flags & MS_NOSUID ? ",nosuid" : "",

@@ -17,12 +17,30 @@
 #define DEVICE "/dev/fuse"
 
 /*
- * The opposites of nosuid and nodev do no harm, as these are set in the end. So they are not
- * refused: file systems pass them on from /etc/fstab.
+ * Where /etc/mtab is a file, mount(8) is run as root to write it, and carries these out: makes a
+ * directory, gives it to somebody, and what else may come.
+ */
+static bool is_order(const char *text)
+{
+	static const char prefix[] = "x-mount.";
+
+	return strncmp(text, prefix, sizeof(prefix) - 1) == 0;
+}
+
+static bool is_for_root(const struct fuse_mount_option *option, const char *text)
+{
+	return (option->traits & FUSE_MOUNT_FOR_ROOT) ||
+	       (option->kind == FUSE_MOUNT_COMMENT && is_order(text));
+}
+
+/*
+ * The opposites of nosuid and nodev do no harm, as these are set in the end, and neither does an
+ * order that is not passed on. So they are not refused: file systems pass them on from /etc/fstab.
  */
 static int refuse_option(const struct fuse_mount_option *option, const char *text)
 {
-	bool harmless = option->kind == FUSE_MOUNT_CLEAR_FLAG;
+	bool harmless = option->kind == FUSE_MOUNT_CLEAR_FLAG ||
+			option->kind == FUSE_MOUNT_COMMENT;
 
 	say("option '%s' is for root only%s", text, harmless ? ", ignored" : "");
 	return harmless ? 0 : -1;
@@ -38,7 +56,7 @@ static int parse_option(struct fuse_mount_spec *spec, const struct caller *calle
 		say("unknown option '%s'", text);
 		return -1;
 	}
-	if (caller->uid != 0 && (option->traits & FUSE_MOUNT_FOR_ROOT))
+	if (caller->uid != 0 && is_for_root(option, text))
 		return refuse_option(option, text);
 	reason = fuse_mount_spec_set(spec, option, text);
 	if (!reason)
