@@ -307,6 +307,18 @@ def test_sizes_of_screens(work, rows, columns):
         assert len(screen) <= rows and all(len(line) <= columns for line in screen), screen
 
 
+def test_names_are_not_obeyed(work):
+    """A terminal shows what others call their file system, and does nothing of it."""
+    name = "odd\033[2J"
+    with Mount(work, "dev-multi", options=[f"subtype={name}"]) as mount:
+        lines = fusestat("-i", "0.1", "-n", "1", mount.path)
+        assert "\033" not in lines and "fuse.odd?[2J" in lines
+        assert figures(mount)["type"] == f"fuse.{name}"
+        (mount.source / "folder").mkdir()
+        assert "fuse.odd?[2J" in complaint(mount.path / "folder")
+        assert "b?[2J" in complaint(work / "b\033[2J")
+
+
 def test_screen_is_left_after_so_many(work):
     with Mount(work, "dev-multi") as mount:
         terminal = Terminal("-i", "0.1", "-n", 2, mount.path)

@@ -74,13 +74,31 @@ const char *fuse_copy_reason_text(unsigned reason)
 	return reason < FUSE_COPY_REASONS ? reasons[reason].text : NULL;
 }
 
-/* Names of transports, dialects and pools need no escapes. */
+void fuse_stats_print_text(FILE *out, const char *text)
+{
+	fputc('"', out);
+	for (; *text; text++) {
+		unsigned char byte = (unsigned char)*text;
+
+		if (byte == '"' || byte == '\\')
+			fprintf(out, "\\%c", byte);
+		else if (byte < 0x20 || byte == 0x7f)
+			fprintf(out, "\\u%04x", byte);
+		else
+			fputc(byte, out);
+	}
+	fputc('"', out);
+}
+
+/* The library's own are harmless, but fusestat has them from whoever answers it. */
 static void print_name(FILE *out, const char *indent, const char *key, const char *name)
 {
-	const char *quote = *name ? "\"" : "";
-
-	fprintf(out, "%s\"%s\": %s%s%s,\n", indent, key, quote, *name ? name : "null",
-		quote);
+	fprintf(out, "%s\"%s\": ", indent, key);
+	if (*name)
+		fuse_stats_print_text(out, name);
+	else
+		fputs("null", out);
+	fputs(",\n", out);
 }
 
 void fuse_stats_print_kind(FILE *out, const char *indent,

@@ -8,6 +8,9 @@
 
 #include "fuse_lowlevel.h"
 
+/* A string of JSON, in its quotes. */
+void fuse_stats_print_text(FILE *out, const char *text);
+
 /* Members of a JSON object, each in a line that begins with `indent`. */
 
 /* Which transport, and what it has; ends with a comma and a newline. */

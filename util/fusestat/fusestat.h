@@ -9,6 +9,7 @@
  * process that has the terminal never touches the mount: for each sample a child does.
  */
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -73,9 +74,12 @@ void show_json(const struct sample *now);
 
 /* text.c: into `to`, of `size` bytes: at most `width` columns, and nothing a terminal obeys */
 void text_fit(char *to, size_t size, const char *from, unsigned width);
+/* One line or a part of one, as long as any, with nothing a terminal obeys */
+__attribute__((format(printf, 2, 3))) void text_print(FILE *out, const char *format, ...);
+__attribute__((format(printf, 2, 0))) void text_print_list(FILE *out, const char *format,
+							   va_list arguments);
 /* With three digits between commas. */
 const char *text_number(char to[32], uint64_t number);
-void text_json(FILE *out, const char *text);
 
 /* terminal.c */
 bool terminal_is_fit(void);

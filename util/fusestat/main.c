@@ -23,7 +23,7 @@ void say(const char *format, ...)
 	terminal_leave();
 	fputs(PROGRAM ": ", stderr);
 	va_start(arguments, format);
-	vfprintf(stderr, format, arguments);
+	text_print_list(stderr, format, arguments);
 	va_end(arguments);
 	fputc('\n', stderr);
 }

@@ -162,13 +162,13 @@ void show_screen(const struct sample *before, const struct sample *now)
 
 void show_heading(const struct sample *now)
 {
-	char name[4096], how[128];
+	char how[128];
 
-	text_fit(name, sizeof(name), now->path, sizeof(name));
 	describe(how, sizeof(how), &now->stats);
-	printf("%s: %s, %s\n", name, now->type, how);
-	printf("%10s %10s %10s %11s  %s\n", "requests/s", "read MB/s", "write MB/s",
-	       "zero-copied", "copied for");
+	text_print(stdout, "%s: %s, %s", now->path, now->type, how);
+	printf("\n"
+	       "%10s %10s %10s %11s  %s\n",
+	       "requests/s", "read MB/s", "write MB/s", "zero-copied", "copied for");
 	fflush(stdout);
 }
 
@@ -201,9 +201,9 @@ void show_line(const struct sample *before, const struct sample *now)
 void show_json(const struct sample *now)
 {
 	printf("{\n  \"mountpoint\": ");
-	text_json(stdout, now->path);
+	fuse_stats_print_text(stdout, now->path);
 	printf(",\n  \"type\": ");
-	text_json(stdout, now->type);
+	fuse_stats_print_text(stdout, now->type);
 	printf(",\n  \"pid\": %" PRIu32 ",\n", now->pid);
 	fuse_stats_print_kind(stdout, "  ", &now->stats);
 	fuse_stats_print(stdout, "  ", &now->stats.total);

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Text that comes from elsewhere, for terminals and for JSON; and numbers that can be read.
+ * Text that comes from elsewhere, for terminals; and numbers that can be read.
  */
 #include "fusestat.h"
 
 #include <string.h>
 #include <wchar.h>
+
+#define TEXT_MAX 8192
 
 /* Bytes of the first character and its columns; 0 bytes: none that should reach a terminal. */
 static size_t take_character(const char *text, unsigned *columns)
@@ -44,6 +46,24 @@ void text_fit(char *to, size_t size, const char *from, unsigned width)
 	*to = '\0';
 }
 
+void text_print_list(FILE *out, const char *format, va_list arguments)
+{
+	char text[TEXT_MAX], fitting[TEXT_MAX];
+
+	vsnprintf(text, sizeof(text), format, arguments);
+	text_fit(fitting, sizeof(fitting), text, TEXT_MAX);
+	fputs(fitting, out);
+}
+
+void text_print(FILE *out, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	text_print_list(out, format, arguments);
+	va_end(arguments);
+}
+
 const char *text_number(char to[32], uint64_t number)
 {
 	char digits[24];
@@ -58,20 +78,4 @@ const char *text_number(char to[32], uint64_t number)
 	}
 	*end = '\0';
 	return to;
-}
-
-void text_json(FILE *out, const char *text)
-{
-	fputc('"', out);
-	for (; *text; text++) {
-		unsigned char byte = (unsigned char)*text;
-
-		if (byte == '"' || byte == '\\')
-			fprintf(out, "\\%c", byte);
-		else if (byte < 0x20 || byte == 0x7f)
-			fprintf(out, "\\u%04x", byte);
-		else
-			fputc(byte, out);
-	}
-	fputc('"', out);
 }
