@@ -375,10 +375,10 @@ def test_help_and_version():
 def foreign(work):
     """Starts the server without a library; an argument says what it does not answer."""
     point = work / "foreign"
-    point.mkdir()
     started = []
 
-    def start(*arguments):
+    def start(*arguments, file=False):
+        point.touch() if file else point.mkdir()
         process = subprocess.Popen([sys.executable, "-B", FOREIGN, point, *map(str, arguments)])
         started.append(process)
         while not mount_entry(point):
@@ -405,6 +405,28 @@ def test_server_that_keeps_a_request(foreign, opcode):
     start = time.monotonic()
     assert "has not answered for 5 seconds" in complaint(point)
     assert 4.9 < time.monotonic() - start < 5 + 3 * BUILD.slowdown
+
+
+def test_server_that_keeps_who_has_its_answer(foreign):
+    """Closing a file asks the server once more, and who waits for that cannot be ended either."""
+    point = foreign(25, file=True)
+    assert json.loads(fusestat("--json", point, timeout=10))["transport"] == "foreign"
+    text = fusestat("-i", "0.1", point, status=1, timeout=20)
+    assert text.count("\n") > 5 and "does not let go of who has asked it" in text
+
+
+def test_stopped_and_continued_without_a_page(foreign):
+    """There is none to come back to."""
+    terminal = Terminal("--json", foreign(39))
+    terminal.read(0.5)
+    os.kill(terminal.process.pid, signal.SIGTSTP)
+    assert os.waitpid(terminal.process.pid, os.WUNTRACED)[1] & 0xFF == 0x7F
+    os.kill(terminal.process.pid, signal.SIGCONT)
+    assert terminal.process.wait(10 * BUILD.slowdown) == 1
+    terminal.read(0.2)
+    os.close(terminal.master)
+    os.close(terminal.slave)
+    assert "has not answered" in terminal.output.decode() and b"\033" not in terminal.output
 
 
 @pytest.mark.transport("dev-single", "dev-multi", "io_uring")

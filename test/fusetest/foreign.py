@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """
 A FUSE server without any library: an empty folder, with /dev/fuse read and written by hand. It
-does what any other library may do; of ioctls it knows none.
+does what any other library may do; of ioctls it knows none. Mounted on a file, it is a file, and
+takes every ioctl for the one that fusestat asks with.
 
     python3 foreign.py MOUNTPOINT [mute]
 
-"mute": the opcode of which it takes the first request, and all that come after it, in silence.
+"mute": the opcode of which it takes the first request, and all that come after it, in silence; as
+a file it answers those of other opcodes still.
 """
 
 import os
 import stat
 import struct
 import sys
+import time
 from pathlib import Path
 
 if __package__:
@@ -20,9 +23,11 @@ else:
     sys.path.insert(0, str(Path(__file__).resolve().parent))
     import libc
 
+FILE = False
 IN = struct.Struct("=IIQQIIIHH")  # len opcode unique nodeid uid gid pid extlen padding
 OUT = struct.Struct("=IiQ")
-GETATTR, STATFS, RELEASEDIR, INIT, OPENDIR, ACCESS, IOCTL = 3, 17, 29, 26, 27, 34, 39
+GETATTR, OPEN, STATFS, RELEASE, FLUSH, INIT = 3, 14, 17, 18, 25, 26
+OPENDIR, RELEASEDIR, ACCESS, IOCTL = 27, 29, 34, 39
 ENOSYS, ENOTTY = 38, 25
 
 
@@ -33,16 +38,33 @@ def init(body):
 
 def attributes(_):
     attr = struct.pack("=QQQQQQIIIIIIIIII", 1, 0, 0, 0, 0, 0, 0, 0, 0,
-                       stat.S_IFDIR | 0o755, 2, os.getuid(), os.getgid(), 0, 4096, 0)
+                       (stat.S_IFREG if FILE else stat.S_IFDIR) | 0o755, 2, os.getuid(), os.getgid(), 0, 4096, 0)
     return struct.pack("=QII", 1, 0, 0) + attr
+
+
+def opened(_):
+    return struct.pack("=QII", 0, 0, 0)
+
+
+def nothing(_):
+    return b""
+
+
+def statistics(_):
+    live = struct.pack("=IIQ4I16s16s16s", 1, 1040, time.monotonic_ns(), 0, 0, 0, os.getpid(),
+                       b"foreign", b"", b"")
+    return struct.pack("=iIII", 0, 0, 0, 0) + live + bytes(120 * 8)
 
 
 ANSWERS = {
     INIT: init,
     GETATTR: attributes,
-    OPENDIR: lambda _: struct.pack("=QII", 0, 0, 0),
-    RELEASEDIR: lambda _: b"",
-    ACCESS: lambda _: b"",
+    OPEN: opened,
+    OPENDIR: opened,
+    FLUSH: nothing,
+    RELEASE: nothing,
+    RELEASEDIR: nothing,
+    ACCESS: nothing,
 }
 
 
@@ -57,8 +79,13 @@ def answer(fd, message):
 
 
 def main(point, mute=None):
+    global FILE
+    FILE = os.path.isfile(point)
+    if FILE:
+        ANSWERS[IOCTL] = statistics
+    mode = stat.S_IFREG if FILE else stat.S_IFDIR
     fd = os.open("/dev/fuse", os.O_RDWR)
-    data = f"fd={fd},rootmode={stat.S_IFDIR:o},user_id={os.getuid()},group_id={os.getgid()}"
+    data = f"fd={fd},rootmode={mode:o},user_id={os.getuid()},group_id={os.getgid()}"
     libc.mount("foreign", point, "fuse.foreign", 0, data)
     silent = False
     while True:
@@ -66,8 +93,9 @@ def main(point, mute=None):
             message = os.read(fd, 1 << 18)
         except OSError:
             return  # unmounted
-        silent = silent or IN.unpack_from(message)[1] == mute
-        if not silent and IN.unpack_from(message)[1] not in (2, 36, 42):  # nobody waits
+        opcode = IN.unpack_from(message)[1]
+        silent = opcode == mute or (silent and not FILE)
+        if not silent and opcode not in (2, 36, 42):  # nobody waits
             answer(fd, message)
 
 

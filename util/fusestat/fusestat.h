@@ -84,7 +84,7 @@ const char *text_number(char to[32], uint64_t number);
 /* terminal.c */
 bool terminal_is_fit(void);
 void terminal_enter(void);
-void terminal_leave(void); /* does nothing the second time */
+bool terminal_leave(void); /* false: it was not entered, or is left already */
 /* A line of the screen; what does not fit is cut off. */
 __attribute__((format(printf, 1, 2))) void terminal_line(const char *format, ...);
 void terminal_begin(void);

@@ -13,6 +13,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* So many that cannot end, and no more are started. */
+#define CHILDREN_MAX 16
+
+static pid_t children[CHILDREN_MAX]; /* 0: none */
+
 _Static_assert(sizeof(struct answer) <= 4096, "a pipe takes it at once");
 
 /* It may outlive us, and nobody shall wait for it because it still has our output open. */
@@ -35,6 +40,27 @@ static void be_the_child(const char *path, int to)
 	_exit(write(to, &answer, sizeof(answer)) == sizeof(answer) ? 0 : 1);
 }
 
+/*
+ * Never waits: one that has answered may still have to wait for the server, which is told when a
+ * file is closed. What is left is reaped in a later round, or by init.
+ */
+static void reap(void)
+{
+	for (unsigned i = 0; i < CHILDREN_MAX; i++) {
+		if (children[i] && waitpid(children[i], NULL, WNOHANG) != 0)
+			children[i] = 0;
+	}
+}
+
+static pid_t *room_for_child(void)
+{
+	for (unsigned i = 0; i < CHILDREN_MAX; i++) {
+		if (!children[i])
+			return &children[i];
+	}
+	return NULL;
+}
+
 /* Returns a descriptor to read the answer from, or -1 with errno set. */
 static int start_child(const char *path, pid_t *child)
 {
@@ -51,6 +77,7 @@ static int start_child(const char *path, pid_t *child)
 	if (*child > 0)
 		return pipes[0];
 	close(pipes[0]);
+	*child = 0;
 	return -1;
 }
 
@@ -116,9 +143,16 @@ enum take_result sample_take(const char *path, struct sample *sample)
 	enum take_result result = TAKE_FAILED;
 	enum wait_result waited;
 	struct answer answer;
-	pid_t child;
-	int fd = start_child(path, &child);
+	pid_t *child;
+	int fd;
 
+	reap();
+	child = room_for_child();
+	if (!child) {
+		say("%s: the file system does not let go of who has asked it", path);
+		return TAKE_FAILED;
+	}
+	fd = start_child(path, child);
 	if (fd < 0) {
 		say("cannot start a process: %s", strerror(errno));
 		return TAKE_FAILED;
@@ -139,9 +173,8 @@ enum take_result sample_take(const char *path, struct sample *sample)
 		result = TAKE_DONE;
 	}
 	close(fd);
-	kill(child, SIGKILL);
-	/* Not for long if it has answered; if it has not, it may be one that cannot die. */
-	waitpid(child, NULL, waited == WAIT_READY ? 0 : WNOHANG);
+	kill(*child, SIGKILL);
+	reap();
 	return result;
 }
 

@@ -78,15 +78,16 @@ void terminal_enter(void)
 	entered = true;
 }
 
-void terminal_leave(void)
+bool terminal_leave(void)
 {
 	if (!entered)
-		return;
+		return false;
 	put(PAGE_LEAVE, strlen(PAGE_LEAVE));
 	flush();
 	if (has_former)
 		tcsetattr(STDIN_FILENO, TCSADRAIN, &former);
 	entered = false;
+	return true;
 }
 
 static void measure(void)

@@ -42,11 +42,9 @@ void wait_prepare(void)
 /* The shell gets a terminal as it was, and we ours when we go on. */
 static void stop(void)
 {
-	bool drawn = terminal_is_fit();
+	bool drawn = terminal_leave();
 
 	stopped = 0;
-	if (drawn)
-		terminal_leave();
 	raise(SIGSTOP);
 	if (drawn)
 		terminal_enter();
