@@ -305,6 +305,7 @@ def test_arguments(box):
         ("rw,nodev", "rw,nodev,suid"),
         ("defaults,auto,noauto,user,users,nouser,owner,group,nofail,_netdev", "dev,suid"),
         ("x-systemd.requires=net,X-mount.mkdir,comment=a,uhelper=b,,", "dev,suid"),
+        ("user=me,users", "dev,suid"),
         ("automatic,username=me,xattr", "automatic,username=me,xattr,dev,suid"),
         (r"fsname=a\,b,c=d\\", r"fsname=a\,b,c=d\\,dev,suid"),
         (r"fsname=x\,setuid=root", r"fsname=x\,setuid=root,dev,suid"),
@@ -421,6 +422,27 @@ def test_columns_of_the_mount_table(box):
         assert box.entry()[:2] == wanted
         assert box.root("cat", box.point / "hello") == "Hello World!\n"
         box.unmount()
+
+
+MTAB_SPY = """#!/bin/sh
+echo "${{0##*/}}" >>{log}
+"""
+
+
+@pytest.mark.skipif(BUILD.option("disable-mtab", False), reason="built without it")
+@pytest.mark.parametrize("switch, wanted", [([], "mount\numount\n"), (["-n"], "")])
+def test_mtab_that_is_a_file(box, switch, wanted):
+    log = box.work / "log"
+    log.touch()
+    (box.etc / "mtab").unlink()
+    (box.etc / "mtab").touch()
+    for name in ("umount", "mount"):
+        spy = box.work / name
+        spy.write_text(MTAB_SPY.format(log=log))
+        spy.chmod(0o755)
+        box.root("mount", "--bind", spy, shutil.which(name))
+    box.helper(WORDS, box.point, *switch, "-o", "pass_fuse_fd", PRINT_STATUS="9")
+    assert log.read_text() == wanted
 
 
 def test_pass_fuse_fd_keeps_privileges(box):

@@ -13,6 +13,18 @@ static const char *forwarded(const char *text)
 	return strcmp(text, "allow_root") == 0 ? "allow_other" : text;
 }
 
+/*
+ * Of mount(8), for /etc/mtab: who mounts, and that it is not to be written. Programs are given them
+ * from /etc/fstab or by hand; the kernel's table has the user anyway.
+ */
+static bool is_for_mtab(const char *argument)
+{
+	static const char user[] = "user=";
+
+	return strcmp(argument, "-n") == 0 ||
+	       strncmp(argument, user, sizeof(user) - 1) == 0;
+}
+
 /* 0: taken, 1: not ours, -1: wrong */
 static int take_option(void *data, const char *argument, int key, struct fuse_args *rest)
 {
@@ -22,6 +34,8 @@ static int take_option(void *data, const char *argument, int key, struct fuse_ar
 
 	if (key != FUSE_OPT_KEY_OPT)
 		return 1;
+	if (is_for_mtab(argument))
+		return 0;
 	if (strcmp(argument, "-r") == 0)
 		argument = "ro";
 	option = fuse_mount_option_find(argument);

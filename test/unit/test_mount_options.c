@@ -136,6 +136,19 @@ static void test_others_stay(void)
 	fuse_mount_options_free(options);
 }
 
+static void test_ignored(void)
+{
+	struct fuse_mount_options *options;
+
+	CASE("what mount(8) has for its own table is taken and ignored");
+	options = parse("-n", "-o", "user=me,ro,username=me", "mnt", NULL);
+	CHECK(options);
+	CHECK_TEXT(left(), "prog|-o|username=me|mnt");
+	CHECK_TEXT(options->forwarded, "ro");
+	check_data(options, "");
+	fuse_mount_options_free(options);
+}
+
 static void test_flags(void)
 {
 	static const struct {
@@ -546,6 +559,7 @@ int main(void)
 	fuse_set_log_func(remember);
 	test_nothing();
 	test_others_stay();
+	test_ignored();
 	test_flags();
 	test_access();
 	test_names();

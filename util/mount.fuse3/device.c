@@ -63,7 +63,8 @@ int device_mount(const struct request *request, const struct identity *identity)
 	if (target.device < 0)
 		return -1;
 	if (fuse_mount_spec_mount(&request->spec, &target) == 0) {
-		fuse_mtab_add(&request->spec, request->mountpoint);
+		if (!request->no_mtab)
+			fuse_mtab_add(&request->spec, request->mountpoint);
 		return target.device;
 	}
 	say("cannot mount on '%s': %s%s", request->mountpoint,
@@ -90,10 +91,10 @@ static void unmount(const struct request *request, int id)
 {
 	if (id < 0 || mount_id(request->mountpoint) != id)
 		return;
-	if (umount2(request->mountpoint, MNT_DETACH) == 0)
-		fuse_mtab_remove(request->mountpoint);
-	else
+	if (umount2(request->mountpoint, MNT_DETACH) != 0)
 		fail("cannot unmount", request->mountpoint);
+	else if (!request->no_mtab)
+		fuse_mtab_remove(request->mountpoint);
 }
 
 static _Noreturn void become(const struct request *request,

@@ -42,7 +42,8 @@ static void print_usage(void)
 	      "    -t TYPE            fuse.PROGRAM, fuseblk.PROGRAM or PROGRAM\n"
 	      "    -f                 check only, do nothing\n"
 	      "    -v                 show what is run\n"
-	      "    -n, -s             for mount(8), no effect\n"
+	      "    -n                 leave /etc/mtab alone if this is who mounts\n"
+	      "    -s                 for mount(8), no effect\n"
 	      "    -h, --help         print this\n"
 	      "    -V, --version      print the version\n"
 	      "\n"
@@ -159,8 +160,10 @@ static int parse_options(struct request *request, int argc, char **argv,
 		case 'v':
 			request->verbose = true;
 			break;
-		case 'n': /* there is no mtab to leave alone, */
-		case 's': /* and which options are unknown, only the program can tell */
+		case 'n': /* should it be us who mount: not every program has such an option */
+			request->no_mtab = true;
+			break;
+		case 's': /* which options are unknown, only the program can tell */
 			break;
 		case 'N':
 			say("-N: mounting in other namespaces is not supported");

@@ -20,6 +20,7 @@
 struct request {
 	bool fake;    /* check everything, do nothing */
 	bool verbose; /* show the command */
+	bool no_mtab; /* where it is a file, leave it alone */
 	char *type;   /* the program's name or path */
 	char *source; /* NULL: it is given none */
 	char *mountpoint;

@@ -15,7 +15,7 @@
 static const char *const management[] = {
 	"auto",	   "noauto",   "user",	   "nouser",  "users", "nousers", "owner",
 	"noowner", "group",    "nogroup",  "nofail",  "fail",  "_netdev", "defaults",
-	"loud",	   "comment=", "uhelper=", "helper=", "x-",    "X-",
+	"loud",	   "comment=", "uhelper=", "helper=", "user=", "x-",	  "X-",
 };
 
 static bool is_for_management(const char *option)
