@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -577,6 +578,83 @@ static void test_reply_unreadable(void)
 	close(write_only);
 }
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+/* A sanitizer takes memory at times of its own, and may end the program if there is none. */
+static void test_no_memory(void)
+{
+}
+#else
+/* From now on, or as much as there is */
+static void allow_memory(bool allow)
+{
+	struct rlimit limit;
+
+	CHECK_INT(getrlimit(RLIMIT_AS, &limit), 0);
+	limit.rlim_cur = allow ? limit.rlim_max : 1;
+	CHECK_INT(setrlimit(RLIMIT_AS, &limit), 0);
+}
+
+static void check_refused(uint64_t unique)
+{
+	CHECK(has_answer());
+	CHECK_INT(get_answer(), 0);
+	CHECK_INT(answer.header.error, -ENOMEM);
+	CHECK_INT(answer.header.unique, unique);
+	CHECK(!has_answer());
+}
+
+static void test_no_memory(void)
+{
+	static struct {
+		char odd;
+		struct fuse_in_header header;
+	} __attribute__((packed)) message = { .header.unique = 61 };
+	static char mem[MOST];
+	const int count = 40;
+	struct fuse_bufvec *data = calloc(1, sizeof(*data) + count * sizeof(*data->buf));
+	struct fuse_buf *pieces = data ? data->buf : NULL;
+	struct iovec iov[40];
+	struct fuse_buf buf = { .mem = &message.header, .size = (size_t)1 << 30 };
+	struct fuse_req *req;
+	size_t sent;
+
+	open_dev(false);
+	CHECK(data);
+	data->count = (size_t)count;
+	for (int i = 0; i < count; i++) {
+		iov[i] = (struct iovec){ .iov_base = mem, .iov_len = sizeof(mem) };
+		pieces[i] = (struct fuse_buf){ .mem = mem, .size = sizeof(mem) };
+	}
+
+	CASE("a message that lies anywhere is refused if there is no memory");
+	taken = NULL;
+	allow_memory(false);
+	fuse_dev_process(channel, &buf);
+	allow_memory(true);
+	CHECK(!taken);
+	check_refused(61);
+
+	CASE("a reply in many pieces is an error then");
+	req = hold_request(62);
+	allow_memory(false);
+	CHECK_INT(req->transport->reply(req, 0, iov, count), 0);
+	allow_memory(true);
+	check_refused(62);
+	req->transport->finish(req);
+
+	CASE("so is one of many buffers");
+	req = hold_request(63);
+	allow_memory(false);
+	CHECK_INT(req->transport->reply_data(req, data, 0, &sent), 0);
+	allow_memory(true);
+	CHECK_INT(sent, 0);
+	check_refused(63);
+	req->transport->finish(req);
+	free(data);
+	close_dev();
+}
+#endif
+
 static void test_notify(void)
 {
 	const char head[] = "a header of 24 bytes...";
@@ -702,6 +780,7 @@ int main(void)
 	test_reply_mixed();
 	test_reply_memory();
 	test_reply_unreadable();
+	test_no_memory();
 	test_notify();
 	test_stale_request();
 	test_many_held();

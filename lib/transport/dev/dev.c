@@ -417,9 +417,12 @@ static void process_unaligned(struct fuse_dev_channel *channel,
 			      const struct fuse_buf *buf)
 {
 	void *mem = malloc(buf->size);
+	struct fuse_in_header header;
 
 	if (!mem) {
 		fuse_log(FUSE_LOG_ERR, "fuse: no memory for a request\n");
+		memcpy(&header, buf->mem, sizeof(header));
+		fuse_dev_refuse(channel, header.unique, -ENOMEM);
 		return;
 	}
 	memcpy(mem, buf->mem, buf->size);

@@ -29,6 +29,7 @@ struct message {
 		char bytes[sizeof(struct fuse_out_header) + NOTIFY_HEADER_MAX];
 	} head;
 	size_t head_size;
+	bool on_its_way; /* the kernel has been given it, whatever it made of it */
 };
 
 static int set_size(struct message *message, size_t data_size)
@@ -51,6 +52,7 @@ static int send_pieces(struct message *message, struct iovec *iov, int count)
 	FUSE_REPLY_LEAVES(dev->handler.protocol);
 	iov[0].iov_base = &message->head;
 	iov[0].iov_len = message->head_size;
+	message->on_its_way = true;
 	if (dev->io)
 		sent = dev->io->writev(channel->fd, iov, count, dev->io_userdata);
 	else
@@ -114,6 +116,7 @@ static void begin_reply(struct message *message, struct fuse_dev_channel *channe
 	message->head.out.unique = unique;
 	message->head.out.error = error;
 	message->head_size = sizeof(message->head.out);
+	message->on_its_way = false;
 }
 
 static void count_reply(struct fuse_dev *dev, int error)
@@ -131,6 +134,9 @@ static int reply(struct fuse_req *req, int error, const struct iovec *iov, int c
 
 	begin_reply(&message, channel, req->unique, error);
 	sent = send_iov(&message, iov, count);
+	/* Nobody would answer the request if there is no memory to put the pieces together in. */
+	if (sent && count > 0 && !message.on_its_way)
+		return reply(req, sent, NULL, 0);
 	if (!sent)
 		count_reply(channel->dev, error);
 	return sent;
@@ -153,9 +159,8 @@ struct outflow {
 	struct message *message;
 	struct fuse_bufvec *data;
 	enum fuse_buf_copy_flags flags;
-	size_t size;	 /* of all the data */
-	bool exact;	 /* less than all is an error */
-	bool on_its_way; /* the kernel has been given the message, whatever it made of it */
+	size_t size; /* of all the data */
+	bool exact;  /* less than all is an error */
 	size_t sent;
 };
 
@@ -166,7 +171,6 @@ static int send_memory(struct outflow *flow, void *mem, size_t size)
 
 	if (flow->exact && size < flow->size)
 		return -EIO;
-	flow->on_its_way = true;
 	error = send_iov(flow->message, &iov, 1);
 	if (!error)
 		flow->sent = size;
@@ -194,7 +198,6 @@ static int send_in_place(struct outflow *flow)
 		count++;
 		fuse_bufvec_advance(data, left);
 	}
-	flow->on_its_way = true;
 	error = send_iov(flow->message, iov, count);
 	if (!error)
 		flow->sent = flow->size;
@@ -280,7 +283,7 @@ static int send_by_pipe(struct outflow *flow, struct fuse_dev_pipe *pipe)
 	if (filled < flow->size)
 		return send_taken_back(flow, pipe, filled, stopped);
 
-	flow->on_its_way = true;
+	message->on_its_way = true;
 	error = fuse_dev_pipe_send(message->channel, pipe, message->head.out.len, how);
 	fuse_dev_pipe_put(dev, pipe, error == 0);
 	if (!error)
@@ -326,7 +329,7 @@ static int reply_data(struct fuse_req *req, struct fuse_bufvec *data,
 	error = send_data(&flow);
 	*sent = flow.sent;
 	/* Nobody would answer the request if the data alone were at fault. */
-	if (error && !flow.on_its_way)
+	if (error && !message.on_its_way)
 		return reply(req, error, NULL, 0);
 	if (!error)
 		count_reply(channel->dev, 0);
