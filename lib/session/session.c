@@ -482,7 +482,7 @@ int fuse_session_receive_buf(struct fuse_session *se, struct fuse_buf *buf)
 	received = reserve(se, buf);
 	if (received)
 		return received;
-	received = fuse_dev_receive(fuse_dev_first_channel(se->dev), buf);
+	received = fuse_dev_receive_into(fuse_dev_first_channel(se->dev), buf);
 	if (received == 0)
 		fuse_session_exit(se);
 	return received;

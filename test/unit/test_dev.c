@@ -202,7 +202,9 @@ static bool has_answer(void)
 
 static void test_receive(void)
 {
+	struct fuse_buf foreign = { .fd = -1 };
 	struct fuse_buf buf = { .fd = -1 };
+	void *mem;
 
 	CASE("a message in memory");
 	open_dev(false);
@@ -231,6 +233,21 @@ static void test_receive(void)
 	CHECK_INT(fuse_dev_receive(channel, &buf), sizeof(struct fuse_in_header));
 	CHECK_INT(write(kernel, "short", 5), 5);
 	CHECK_INT(fuse_dev_receive(channel, &buf), -EIO);
+
+	CASE("a buffer of the caller's stays, even if a larger one is called for meanwhile");
+	mem = malloc(MOST);
+	CHECK(mem);
+	foreign.mem = mem;
+	foreign.mem_size = MOST;
+	fuse_dev_configure(dev, 2 * MOST, false, false, false);
+	send_request(9, 100);
+	CHECK_INT(fuse_dev_receive_into(channel, &foreign),
+		  sizeof(struct fuse_in_header) + 100);
+	CHECK(foreign.mem == mem);
+	CHECK_INT(foreign.mem_size, MOST);
+	fuse_dev_process(channel, &foreign);
+	check_body(100);
+	free(mem);
 
 	CASE("a larger buffer is made when it is called for");
 	fuse_dev_configure(dev, 2 * MOST, false, false, false);

@@ -308,15 +308,18 @@ static ssize_t receive_once(struct fuse_dev_channel *channel, struct fuse_buf *b
 
 int fuse_dev_receive(struct fuse_dev_channel *channel, struct fuse_buf *buf)
 {
+	int error = reserve(channel->dev, buf);
+
+	return error ? error : fuse_dev_receive_into(channel, buf);
+}
+
+int fuse_dev_receive_into(struct fuse_dev_channel *channel, struct fuse_buf *buf)
+{
 	ssize_t got;
-	int error;
 
 	buf->flags = (enum fuse_buf_flags)0;
 	buf->fd = -1;
 	buf->size = 0;
-	error = reserve(channel->dev, buf);
-	if (error)
-		return error;
 
 	/* ENOENT: a request was taken back by its caller while it was being read. */
 	do {

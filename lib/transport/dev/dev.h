@@ -57,11 +57,16 @@ size_t fuse_dev_bufsize(const struct fuse_dev *dev);
  * fuse_dev_buf_free(). Returns its size in bytes, 0 when the
  * filesystem was unmounted, or a negative errno (-EINTR and -EAGAIN: nothing came).
  *
- * Memory for the message is allocated so that the data of a WRITE begin on a page. When
- * buf->mem_size says that there is enough, the memory is left to its owner.
+ * Memory for the message is allocated so that the data of a WRITE begin on a page.
  */
 int fuse_dev_receive(struct fuse_dev_channel *channel, struct fuse_buf *buf);
 void fuse_dev_buf_free(struct fuse_buf *buf);
+
+/*
+ * The same into memory of the caller's, of buf->mem_size bytes: it is never replaced, not even if
+ * fuse_dev_bufsize() has grown since the caller looked.
+ */
+int fuse_dev_receive_into(struct fuse_dev_channel *channel, struct fuse_buf *buf);
 
 /*
  * Makes a request of the message and dispatches it. A message too short is logged. The
