@@ -40,8 +40,10 @@ extern "C" {
  *
  * @param fd a memfd, of shmem or of hugetlbfs, that has the seals F_SEAL_SHRINK and F_SEAL_GROW: one
  *           that became shorter would bring down this process with SIGBUS. The same can happen
- *           with hugetlbfs if its owner punches a hole and there are no huge pages left: take
- *           such memory from clients only that are trusted. Not owned: the caller may close it.
+ *           if its owner punches a hole and there is no page left to fill it: with hugetlbfs
+ *           if there are no huge pages, and with shmem if vm.overcommit_memory is 2 and all
+ *           memory has been promised. Take such memory from clients only that are trusted. Not
+ *           owned: the caller may close it.
  * @param id filled in with what the session calls it, never 0, and not used again
  * @return 0, or a negative errno: EINVAL (no session, no id, an empty memfd), EBADF (no open descriptor,
  *         or one that cannot be read), EOPNOTSUPP (not a memfd), EPERM (not sealed), EMFILE and ENFILE
@@ -172,8 +174,8 @@ int fuse_memory_channel_connect(const char *path);
  *               its own when the call returns
  * @param id filled in with what the channel calls it
  * @return 0, or a negative errno: as of fuse_session_add_shared_memory(), EMFILE and E2BIG (limits of
- *         the channel), EOPNOTSUPP (for memory of hugetlbfs, too, where that is not taken),
- *         EPIPE (the server has gone), EPROTO (it is none)
+ *         the channel), EOPNOTSUPP (for memory of hugetlbfs, too, where that is not taken, and
+ *         for any other if vm.overcommit_memory is 2), EPIPE (the server has gone), EPROTO (it is none)
  * @since FUSE_URING_1
  */
 int fuse_memory_channel_give(int channel, int memory, uint64_t *id);

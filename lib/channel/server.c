@@ -31,6 +31,9 @@
 /* When a client cannot be accepted, because there are no descriptors left. */
 #define PAUSE_MS 100
 
+/* Begins with 2 if memory is promised only as far as there is some. */
+#define OVERCOMMIT "/proc/sys/vm/overcommit_memory"
+
 /* A piece of memory that a client has given. */
 struct gift {
 	struct gift *next;
@@ -79,19 +82,36 @@ static int check_kind(int fd)
 	return seals;
 }
 
+/* Whether no page is had beyond a limit, which root may set at any time. */
+static bool memory_is_rationed(const struct fuse_channel_config *config)
+{
+	const char *path = config->overcommit ? config->overcommit : OVERCOMMIT;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char mode = 0;
+	bool known;
+
+	if (fd < 0)
+		return false;
+	known = read(fd, &mode, 1) == 1;
+	close(fd);
+	return known && mode == '2';
+}
+
 /* Of shmem or hugetlbfs, and sealed. */
 static int check_memory(const struct fuse_channel_config *config, int fd)
 {
 	struct statfs kind;
 	struct stat status;
+	bool huge;
 
 	if (fstatfs(fd, &kind) != 0 || fstat(fd, &status) != 0)
 		return -errno;
+	huge = (unsigned)kind.f_type == HUGETLBFS_MAGIC;
 	/*
-	 * Its owner can make holes in it whatever the seals. Where there is no huge page left to
-	 * fill one, a look at it is the end of the server: SIGBUS.
+	 * Its owner can make holes in it whatever the seals. Where there is no page left to fill
+	 * one, a look at it is the end of the server: SIGBUS.
 	 */
-	if ((unsigned)kind.f_type == HUGETLBFS_MAGIC && !config->hugetlb)
+	if (huge ? !config->hugetlb : memory_is_rationed(config))
 		return -EOPNOTSUPP;
 	if ((uint64_t)status.st_size > config->max_bytes)
 		return -E2BIG;

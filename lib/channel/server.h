@@ -20,6 +20,9 @@ struct fuse_channel_config {
 	bool hugetlb;	    /* such memory is taken as well */
 	bool for_others;    /* other users are to reach the socket */
 
+	/* The file that says how memory is promised; NULL: the kernel's */
+	const char *overcommit;
+
 	/* All of these are called in the channel's thread, and return 0 or a negative errno. */
 	int (*allow)(void *userdata, pid_t pid, uid_t uid, gid_t gid);
 	void *userdata;

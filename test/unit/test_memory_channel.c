@@ -848,6 +848,47 @@ static void test_huge(void)
 	end();
 }
 
+static void write_file(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "w");
+
+	CHECK(file);
+	CHECK(fputs(text, file) >= 0);
+	CHECK_INT(fclose(file), 0);
+}
+
+static void test_rationed(void)
+{
+	struct fuse_channel_config config = usual;
+	char path[] = "/tmp/fuse-overcommit-XXXXXX";
+	uint64_t id;
+	int fd = mkstemp(path);
+	int client, given;
+
+	CASE("memory is not taken where there may be no page to fill a hole in it");
+	CHECK(fd >= 0);
+	close(fd);
+	config.overcommit = path;
+	begin(&config);
+	client = connect_politely();
+	given = memory();
+	write_file(path, "2\n");
+	CHECK_INT(fuse_memory_channel_give(client, given, &id), -EOPNOTSUPP);
+	CHECK_INT(kept, 0);
+
+	CASE("it is taken where there is one for sure, or no telling");
+	write_file(path, "0\n");
+	CHECK_INT(fuse_memory_channel_give(client, given, &id), 0);
+	write_file(path, "1\n");
+	CHECK_INT(fuse_memory_channel_give(client, given, &id), 0);
+	CHECK_INT(unlink(path), 0);
+	CHECK_INT(fuse_memory_channel_give(client, given, &id), 0);
+	CHECK_INT(kept, 3);
+	close(given);
+	close(client);
+	end();
+}
+
 int main(void)
 {
 	static void (*const tests[])(void) = {
@@ -877,5 +918,6 @@ int main(void)
 	test_places();
 	test_ends();
 	test_huge();
+	test_rationed();
 	return 0;
 }
