@@ -19,6 +19,9 @@
 /* How often an entry whose commit was refused is registered anew. */
 #define MISHAPS_MAX 3
 
+/* Descriptors after which files count as fit for moves. */
+#define FDS_KEPT 64
+
 static struct fuse_uring_entry *entry_of(struct fuse_req *req)
 {
 	return (struct fuse_uring_entry *)req;
@@ -560,13 +563,23 @@ static bool are_ranges(const struct fuse_bufvec *data, struct fuse_fd_range *ran
 
 /*
  * The filesystem may close it when its call of fuse_reply_data() returns. If it calls in the
- * owner's thread the move is submitted before that, and the kernel has the file by then.
+ * owner's thread the move is submitted before that, and the kernel has the file by then. But if it
+ * is a file that needs memory after all, the descriptor is wanted once more. So the first ones are
+ * kept, and all, once there was such a file.
  */
 static enum fuse_uring_fd_life life_of_descriptor(const struct fuse_uring_entry *entry)
 {
-	return entry->req.finishes_now && entry->queue == fuse_uring_owned
-		       ? FUSE_FD_SUBMITTED
-		       : FUSE_FD_NOW;
+	struct fuse_uring *uring = entry->queue->uring;
+	unsigned kept;
+
+	if (!entry->req.finishes_now || entry->queue != fuse_uring_owned ||
+	    atomic_load_explicit(&uring->fds.refused, memory_order_relaxed))
+		return FUSE_FD_NOW;
+	kept = atomic_load_explicit(&uring->fds.kept, memory_order_relaxed);
+	if (kept >= FDS_KEPT)
+		return FUSE_FD_SUBMITTED;
+	atomic_store_explicit(&uring->fds.kept, kept + 1, memory_order_relaxed);
+	return FUSE_FD_NOW;
 }
 
 /* Returns false if the reply has to be put together in memory. */

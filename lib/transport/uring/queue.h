@@ -469,6 +469,11 @@ struct fuse_uring {
 	struct fuse_uring_control control;
 
 	struct fuse_uring_place place;
+	/* What has come of descriptors that others may close. Relaxed. */
+	struct {
+		_Atomic unsigned kept;
+		_Atomic bool refused; /* a file needed memory */
+	} fds;
 	_Atomic bool ending;	 /* owners are to end */
 	_Atomic bool told;	 /* disconnected() has been called */
 	_Atomic bool complained; /* of a malformed request */

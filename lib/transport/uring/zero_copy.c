@@ -333,14 +333,15 @@ static size_t sum_up(const struct fuse_uring_move *move, int *error)
 /* Out of a room all goes well, unless there is more in it than the client has room for. */
 static int error_for_client(const struct fuse_uring_entry *entry, int error)
 {
-	if (error == -EFAULT && entry->move.from_room)
+	if (error == -EFAULT)
 		return -EIO;
 	return fuse_uring_error_for_client(error);
 }
 
 /*
  * Files that can only be read and written by way of a process's memory, those of /proc among
- * them, answer a ring that has none with EFAULT.
+ * them, answer a ring that has none with EFAULT. A descriptor that has been closed since, as it may be
+ * once it was submitted, may be another file's: then it is too late.
  */
 static bool needs_memory(const struct fuse_uring_move *move)
 {
@@ -353,7 +354,7 @@ static bool needs_memory(const struct fuse_uring_move *move)
 		if (piece->result > 0 && piece->off < 0)
 			return false; /* it could not be done again */
 	}
-	return refused && !move->from_room;
+	return refused && !move->from_room && !move->at_once;
 }
 
 static void hand_to_copier(struct fuse_uring_entry *entry)
@@ -375,6 +376,9 @@ static void finish_move(struct fuse_uring_entry *entry)
 	int error;
 	size_t moved = sum_up(move, &error);
 
+	if (error == -EFAULT && !move->from_room)
+		atomic_store_explicit(&entry->queue->uring->fds.refused, true,
+				      memory_order_relaxed);
 	if (needs_memory(move)) {
 		count_moved(entry, -(int64_t)move->announced);
 		hand_to_copier(entry);
