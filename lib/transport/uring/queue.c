@@ -209,8 +209,8 @@ enum enter_mode {
 	ENTER_WAIT, /* the same, and wait for one */
 };
 
-/* All of the owner's system calls on its ring, once it runs. */
-static void enter(struct fuse_uring_queue *queue, enum enter_mode mode,
+/* All of the owner's system calls on its ring, once it runs. False if the time was up. */
+static bool enter(struct fuse_uring_queue *queue, enum enter_mode mode,
 		  uint64_t timeout_ns)
 {
 	struct __kernel_timespec timeout = { 0 };
@@ -246,6 +246,7 @@ static void enter(struct fuse_uring_queue *queue, enum enter_mode mode,
 		fuse_uring_lost(queue);
 		queue->with_kernel = 0; /* nothing more can be heard of them */
 	}
+	return result != -ETIME;
 }
 
 void fuse_uring_submit_all(struct fuse_uring_queue *queue)
@@ -572,6 +573,7 @@ static void let_go_of_memory(struct fuse_uring_queue *queue)
 static void sleep_until_event(struct fuse_uring_queue *queue)
 {
 	bool may_trim = queue->spare_used && queue->held == 0 && queue->spare_busy == 0;
+	bool idle = false;
 
 	if (queue->postponed_count)
 		return;
@@ -584,15 +586,16 @@ static void sleep_until_event(struct fuse_uring_queue *queue)
 	atomic_store(&queue->sleeping, true);
 	if (!atomic_load(&queue->finished) && !atomic_load(&queue->cancel_count) &&
 	    !atomic_load(&queue->uring->ending))
-		enter(queue, ENTER_WAIT, may_trim ? IDLE_NS : 0);
+		idle = !enter(queue, ENTER_WAIT, may_trim ? IDLE_NS : 0);
 	atomic_store_explicit(&queue->sleeping, false, memory_order_relaxed);
 
 	/*
 	 * All entries are with the kernel, and it has read the replies that lie in spare memory:
 	 * all commits have been carried out but those that follow a move, and these hold
-	 * theirs. It will not write to any but when this thread enters.
+	 * theirs. (One whose move is over may still be waiting for this thread to enter, as it
+	 * has done to sleep.) It will not write to any but when this thread enters.
 	 */
-	if (may_trim && !io_uring_sq_ready(&queue->ring) &&
+	if (idle && may_trim && !io_uring_sq_ready(&queue->ring) &&
 	    !io_uring_cq_ready(&queue->ring)) {
 		fuse_uring_region_trim(&queue->region, queue->uring->kept_buffers);
 		queue->spare_used = false;

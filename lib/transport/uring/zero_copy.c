@@ -385,6 +385,7 @@ static void finish_move(struct fuse_uring_entry *entry)
 		return;
 	}
 	count_moved(entry, (int64_t)moved - (int64_t)move->announced);
+	entry->queue->spare_used |= !is_reply(entry) && fuse_uring_is_spare(entry);
 	encode_moved(entry, error_for_client(entry, error), moved);
 	fuse_uring_move_end(entry);
 	entry->state = FUSE_ENTRY_UNUSED;
