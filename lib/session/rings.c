@@ -114,20 +114,44 @@ uint64_t fuse_rings_new(struct fuse_session *se, uint64_t kernel_flags)
 	return fuse_uring_init_flags(uring);
 }
 
-/* Returns 0 or a negative errno, after a message. */
-static int start(struct fuse_session *se)
+static bool are_running(struct fuse_session *se)
+{
+	bool running;
+
+	pthread_mutex_lock(&se->transport_lock);
+	running = se->uring_runs;
+	pthread_mutex_unlock(&se->transport_lock);
+	return running;
+}
+
+/* With stop_lock held. */
+static void stop(struct fuse_session *se)
+{
+	if (!are_running(se))
+		return;
+	pthread_mutex_lock(&se->transport_lock);
+	se->uring_runs = false;
+	pthread_mutex_unlock(&se->transport_lock);
+	fuse_uring_stop(se->uring);
+	atomic_store(&se->on_rings, false);
+}
+
+/* With stop_lock held. Returns 0 or a negative errno, after a message. */
+static int start_locked(struct fuse_session *se)
 {
 	struct fuse_uring_reason why = { "" };
 	const char *pool;
 	int error;
 
+	if (!are_running(se))
+		return 0; /* stopped before they could begin */
 	atomic_store(&se->on_rings, true);
 	/* Before the first open can arrive. Where it does not come about, the kernel ignores it. */
 	tell_protocol(se);
 	error = fuse_uring_start(se->uring, &why);
 	if (error) {
 		fuse_rings_step_down(se, why.text);
-		fuse_rings_stop(se);
+		stop(se);
 		replace(se, NULL);
 		return error;
 	}
@@ -139,6 +163,17 @@ static int start(struct fuse_session *se)
 		 fuse_uring_zero_copy(se->uring) ? ", zero-copy" : "",
 		 fuse_uring_queues(se->uring));
 	return 0;
+}
+
+/* Whoever wants to stop them waits: half of the owners would end, and the others be waited for. */
+static int start(struct fuse_session *se)
+{
+	int error;
+
+	pthread_mutex_lock(&se->stop_lock);
+	error = start_locked(se);
+	pthread_mutex_unlock(&se->stop_lock);
+	return error;
 }
 
 void fuse_rings_start(struct fuse_session *se)
@@ -180,7 +215,7 @@ void fuse_rings_restart(struct fuse_session *se)
 		fuse_session_fail(se, error);
 }
 
-static bool is_handler(struct fuse_session *se)
+bool fuse_rings_run_caller(struct fuse_session *se)
 {
 	bool is_one;
 
@@ -197,19 +232,10 @@ static bool is_handler(struct fuse_session *se)
  */
 void fuse_rings_stop(struct fuse_session *se)
 {
-	bool running;
-
-	if (is_handler(se))
+	if (fuse_rings_run_caller(se))
 		return;
 	pthread_mutex_lock(&se->stop_lock);
-	pthread_mutex_lock(&se->transport_lock);
-	running = se->uring_runs;
-	se->uring_runs = false;
-	pthread_mutex_unlock(&se->transport_lock);
-	if (running) {
-		fuse_uring_stop(se->uring);
-		atomic_store(&se->on_rings, false);
-	}
+	stop(se);
 	pthread_mutex_unlock(&se->stop_lock);
 }
 

@@ -180,6 +180,7 @@ static void free_session(struct fuse_session *se)
 	pthread_mutex_destroy(&se->handler_lock);
 	pthread_mutex_destroy(&se->transport_lock);
 	pthread_mutex_destroy(&se->stop_lock);
+	pthread_mutex_destroy(&se->unmount_lock);
 	pthread_mutex_destroy(&se->channel_lock);
 	fuse_session_options_free(&se->options);
 	free(se->mountpoint);
@@ -205,6 +206,7 @@ struct fuse_session *fuse_session_new_versioned(struct fuse_args *args,
 	pthread_mutex_init(&se->handler_lock, NULL);
 	pthread_mutex_init(&se->transport_lock, NULL);
 	pthread_mutex_init(&se->stop_lock, NULL);
+	pthread_mutex_init(&se->unmount_lock, NULL);
 	fuse_memories_init(&se->memories);
 	pthread_mutex_init(&se->channel_lock, NULL);
 	se->protocol.session = se;
@@ -371,7 +373,7 @@ int fuse_session_mount(struct fuse_session *se, const char *mountpoint)
  * Whoever waits for an answer gets an error when the last reference to the connection is
  * gone. Then nobody can hold up the unmount either.
  */
-void fuse_session_unmount(struct fuse_session *se)
+static void unmount(struct fuse_session *se)
 {
 	if (!se->mountpoint)
 		return;
@@ -382,6 +384,17 @@ void fuse_session_unmount(struct fuse_session *se)
 	fuse_unmount_at(se->mountpoint, se->fd);
 	free(se->mountpoint);
 	se->mountpoint = NULL;
+}
+
+/* Who comes second waits until it is done, but for a handler, which the first one may wait for. */
+void fuse_session_unmount(struct fuse_session *se)
+{
+	if (!fuse_rings_run_caller(se))
+		pthread_mutex_lock(&se->unmount_lock);
+	else if (pthread_mutex_trylock(&se->unmount_lock) != 0)
+		return;
+	unmount(se);
+	pthread_mutex_unlock(&se->unmount_lock);
 }
 
 int fuse_session_set_io(struct fuse_session *se, const struct fuse_custom_io *io,

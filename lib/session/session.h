@@ -7,10 +7,11 @@
  * stopped: a filesystem frees its data behind the loop, so no handler may run then.
  *
  * Locks, outermost first:
- *   handler_lock    held while a handler runs, if handlers are serialised (see
- *                   fuse_session_dispatch()); a handler may call anything below
- *   stop_lock       held until a session's rings have stopped; handlers go on under it, so
- *                   none of them takes it
+ *   handler_lock    held while a handler runs, if handlers are serialised (see dispatch() in
+ *                   session.c); a handler may call anything below
+ *   unmount_lock    held while the session is unmounted
+ *   stop_lock       held while rings start, and until they have stopped; handlers go on under
+ *                   both, so none of them waits for either
  *   transport_lock  which transport there is; nothing blocks under it
  *   stats->lock     the statistics thread's wish list
  *   channel_lock    the memory channel; taken alone
@@ -86,6 +87,7 @@ struct fuse_session {
 	 */
 	pthread_mutex_t transport_lock;
 	pthread_mutex_t stop_lock;
+	pthread_mutex_t unmount_lock;
 	struct fuse_uring *uring;
 	bool uring_runs;		       /* its threads have yet to be stopped */
 	struct fuse_uring_config uring_config; /* as at INIT */
@@ -147,6 +149,8 @@ void fuse_rings_start(struct fuse_session *se);
 void fuse_rings_restart(struct fuse_session *se);
 /* No handler runs in a thread of theirs after this. Not to be called by a handler. */
 void fuse_rings_stop(struct fuse_session *se);
+/* Whether the caller is a handler in a thread of theirs. */
+bool fuse_rings_run_caller(struct fuse_session *se);
 /* For a request that is not in flight: its data may be under way. */
 void fuse_rings_interrupt(struct fuse_session *se, uint64_t unique);
 void fuse_rings_free(struct fuse_session *se);

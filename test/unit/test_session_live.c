@@ -409,6 +409,26 @@ static void *unmount(void *unused)
 	return NULL;
 }
 
+/* At whatever moment: while rings start, while they run, or when the loop is about to end. */
+static void test_unmount_by_several(void)
+{
+	CASE("several unmount at any time, over %s", transport ? transport : "dev");
+	for (int i = 0; i < 3 * ENDINGS; i++) {
+		pthread_t thread = begin(), others[2];
+
+		usleep((unsigned)i * 50);
+		for (int n = 0; n < 2; n++)
+			CHECK_INT(pthread_create(&others[n], NULL, unmount, NULL), 0);
+		fuse_session_exit(session);
+		fuse_session_unmount(session);
+		CHECK_INT(pthread_join(thread, NULL), 0);
+		for (int n = 0; n < 2; n++)
+			CHECK_INT(pthread_join(others[n], NULL), 0);
+		fuse_session_destroy(session);
+		session = NULL;
+	}
+}
+
 /* Else the program would free, when its loop has returned, what the handler goes on to use. */
 static void test_loop_waits_for_handlers(void)
 {
@@ -463,6 +483,7 @@ static void test_all(void)
 	test_unmount_by_a_handler();
 	test_second_loop();
 	test_loop_waits_for_handlers();
+	test_unmount_by_several();
 }
 
 int main(void)
