@@ -51,18 +51,20 @@ static void end(void *userdata)
 	f->fs = NULL;
 }
 
-static bool may_wait(void *userdata, uint32_t opcode)
+/* A rename has another place, and may be of a directory: anywhere is near. */
+static bool may_wait(void *userdata, uint32_t opcode, fuse_ino_t ino)
 {
 	struct fuse *f = userdata;
 
 	switch (opcode) {
-	case FUSE_UNLINK:
-	case FUSE_RMDIR:
 	case FUSE_RENAME:
 	case FUSE_RENAME2:
-		return fuse_tree_may_wait(&f->tree, true);
+		return fuse_tree_may_wait(&f->tree, FUSE_ROOT_ID, true);
+	case FUSE_UNLINK:
+	case FUSE_RMDIR:
+		return fuse_tree_may_wait(&f->tree, ino, true);
 	}
-	return fuse_tree_may_wait(&f->tree, false);
+	return fuse_tree_may_wait(&f->tree, ino, false);
 }
 
 static const struct fuse_lowlevel_ops operations = {

@@ -184,13 +184,6 @@ static void count(struct fuse_tree *tree, bool in_way_of_all, int by)
 					  memory_order_relaxed);
 }
 
-bool fuse_tree_may_wait(const struct fuse_tree *tree, bool exclusive)
-{
-	return atomic_load_explicit(exclusive ? &tree->in_way_of_exclusive
-					      : &tree->in_way_of_all,
-				    memory_order_relaxed);
-}
-
 static void hold(struct fuse_tree *tree, struct fuse_claims *claims)
 {
 	struct fuse_claims **list = &tree->held[claims->exclusive];
@@ -273,6 +266,56 @@ static void wait_a_while(struct fuse_tree *tree, struct fuse_claims *claims)
 	       fuse_clock_cond_wait(&claims->settlement, &tree->lock, until) == 0)
 		;
 }
+
+/* ---- Whether to ask ---- */
+
+/* What such a claim could have to do with one on a node in that directory, or on the directory. */
+static bool is_near(const struct fuse_claims *claims, const struct fuse_node *dir,
+		    bool exclusive)
+{
+	for (int i = 0; i < claims->count; i++) {
+		const struct fuse_node *node = claims->claimed[i];
+
+		if (!node)
+			continue;
+		if (exclusive && fuse_node_is_above(dir, node))
+			return true;
+		if (is_exclusive(claims, i) &&
+		    (fuse_node_is_above(node, dir) || node->parent == dir))
+			return true;
+	}
+	return false;
+}
+
+static bool any_is_near(const struct fuse_claims *list, const struct fuse_node *dir,
+			bool exclusive)
+{
+	for (; list; list = list->next) {
+		if (is_near(list, dir, exclusive))
+			return true;
+	}
+	return false;
+}
+
+bool fuse_tree_may_wait(struct fuse_tree *tree, fuse_ino_t ino, bool exclusive)
+{
+	const struct fuse_node *dir;
+	bool may_wait;
+
+	if (!atomic_load_explicit(exclusive ? &tree->in_way_of_exclusive
+					    : &tree->in_way_of_all,
+				  memory_order_relaxed))
+		return false;
+	fuse_tree_lock(tree);
+	dir = fuse_node_find(&tree->nodes, ino);
+	may_wait = dir && (any_is_near(tree->held[true], dir, exclusive) ||
+			   any_is_near(tree->waiting, dir, exclusive) ||
+			   (exclusive && any_is_near(tree->held[false], dir, exclusive)));
+	fuse_tree_unlock(tree);
+	return may_wait;
+}
+
+/* ---- Asking ---- */
 
 int fuse_tree_claim(struct fuse_tree *tree, struct fuse_claims *claims)
 {

@@ -102,10 +102,10 @@ void fuse_tree_destroy(struct fuse_tree *tree);
  */
 int fuse_tree_claim(struct fuse_tree *tree, struct fuse_claims *claims);
 /*
- * Whether one that asked now might have to wait, if it conflicts with what there is. Where few
- * threads take requests, none of them should.
+ * Whether one that asked now for a claim on that node, or on one in that directory, might have to
+ * wait. Where few threads take requests, none of them should.
  */
-bool fuse_tree_may_wait(const struct fuse_tree *tree, bool exclusive);
+bool fuse_tree_may_wait(struct fuse_tree *tree, fuse_ino_t ino, bool exclusive);
 /* Holds none of them any more; the paths stay as they were. */
 void fuse_tree_let_go(struct fuse_tree *tree, struct fuse_claims *claims);
 /* The end: claims, if held still, and paths. */

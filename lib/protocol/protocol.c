@@ -48,10 +48,12 @@ static bool gives_back(const struct fuse_req *req)
 bool fuse_protocol_may_wait(const struct fuse_req *req)
 {
 	const struct fuse_protocol *protocol = req->protocol;
-	uint32_t opcode = fuse_req_header(req).opcode;
+	const struct fuse_in_header header = fuse_req_header(req);
+	uint32_t opcode = header.opcode;
 	const struct fuse_opcode_entry *entry = fuse_opcode_find(opcode);
 
-	if (protocol->may_wait && protocol->may_wait(protocol->userdata, opcode))
+	if (protocol->may_wait &&
+	    protocol->may_wait(protocol->userdata, opcode, header.nodeid))
 		return true;
 	if (!entry || !(entry->flags & FUSE_OP_MAY_WAIT))
 		return false;

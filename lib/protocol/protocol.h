@@ -87,7 +87,7 @@ struct fuse_protocol {
 	void *userdata;
 	const struct fuse_protocol_hooks *hooks;
 	/* Whether the filesystem's operations may wait for others at the moment; NULL: never. */
-	bool (*may_wait)(void *userdata, uint32_t opcode);
+	bool (*may_wait)(void *userdata, uint32_t opcode, fuse_ino_t ino);
 	bool debug; /* log every request and reply */
 	/* What the other side begins with: FUSE_INIT or CUSE_INIT. */
 	uint32_t init_opcode;
