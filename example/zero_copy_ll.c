@@ -29,6 +29,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,9 +95,11 @@ static size_t locate(off_t off, size_t size, struct fuse_fd_range *ranges)
 }
 
 /*
- * Size and attributes. No lock is needed: the kernel lets one client at a time change the
- * size of a file, and finishes its writes first.
+ * Size and attributes. The kernel lets one client at a time change the size of a file, but a
+ * single large write past its page cache becomes several requests at once, each of which
+ * ends somewhere else: who has looked at the size must be the next to set it.
  */
+static pthread_mutex_t size_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static int get_attr(struct stat *attr)
 {
@@ -137,9 +140,24 @@ static int set_size(off_t size)
 static int make_room(off_t size)
 {
 	struct stat attr;
-	int error = get_attr(&attr);
+	int error;
 
-	return error || attr.st_size >= size ? error : set_size(size);
+	pthread_mutex_lock(&size_lock);
+	error = get_attr(&attr);
+	if (!error && attr.st_size < size)
+		error = set_size(size);
+	pthread_mutex_unlock(&size_lock);
+	return error;
+}
+
+static int cut_to(off_t size)
+{
+	int error;
+
+	pthread_mutex_lock(&size_lock);
+	error = set_size(size);
+	pthread_mutex_unlock(&size_lock);
+	return error;
 }
 
 static void striped_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -162,7 +180,7 @@ static void striped_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, i
 	if (to_set & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID))
 		error = EPERM;
 	else if (to_set & FUSE_SET_ATTR_SIZE)
-		error = set_size(attr->st_size);
+		error = cut_to(attr->st_size);
 	if (error)
 		fuse_reply_err(req, error);
 	else
@@ -172,24 +190,24 @@ static void striped_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, i
 /* Data */
 
 /*
- * Says that striped_write_buf() copes with data that are still the client's: otherwise the
- * library would fetch them first. Offered only where zero-copy may come about.
+ * The first says that striped_write_buf() copes with data that are still the client's:
+ * otherwise the library would fetch them first. Offered only where zero-copy may come about.
+ *
+ * Without the second, open(2) with O_TRUNC is a setattr() of its own before the open(), for
+ * which the kernel keeps writers away. It would not for an open(), and whatever moves at
+ * that moment would be cut off in one store and not in the other.
  */
 static void striped_init(void *userdata, struct fuse_conn_info *conn)
 {
 	fuse_set_feature_flag(conn, FUSE_CAP_ZERO_COPY_WRITE);
+	fuse_unset_feature_flag(conn, FUSE_CAP_ATOMIC_O_TRUNC);
 }
 
 /* A file whose contents are computed would say FUSE_ZERO_COPY_DECLINE. */
 static void striped_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	int error = fi->flags & O_TRUNC ? set_size(0) : 0;
-
 	fi->zero_copy = FUSE_ZERO_COPY_ASK;
-	if (error)
-		fuse_reply_err(req, error);
-	else
-		fuse_reply_open(req, fi);
+	fuse_reply_open(req, fi);
 }
 
 /*

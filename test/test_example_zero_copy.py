@@ -161,6 +161,41 @@ def test_a_short_piece_ends_the_read(work, transport):
     mount.assert_way()
 
 
+def _extend_directly(path, content, rounds):
+    buffer = mmap.mmap(-1, len(content))
+    buffer[:] = content
+    fd = os.open(path, os.O_WRONLY | os.O_DIRECT)
+    for number in range(rounds):
+        os.ftruncate(fd, 0)
+        assert os.pwritev(fd, [buffer], 0) == len(content)
+        pattern.assert_same(path.read_bytes(), content, f"round {number}")
+    os.close(fd)
+
+
+@pytest.mark.transport("dev-multi", "rings")
+def test_one_write_of_many_requests(work, transport):
+    """They are under way at the same time, and none may cut off what another has written."""
+    with Striped(work, transport) as mount:
+        content = pattern.data(16 * MIB)
+        call(_extend_directly, mount.path, content, 20)
+        mount.assert_stored(content)
+    mount.assert_way()
+
+
+def _truncate_at_open(path):
+    path.write_bytes(pattern.data(3 * PIECE))
+    with open(path, "wb") as file:
+        assert os.fstat(file.fileno()).st_size == 0
+        file.write(b"new")
+    assert path.read_bytes() == b"new"
+
+
+def test_truncated_at_open(work, transport):
+    with Striped(work, transport) as mount:
+        call(_truncate_at_open, mount.path)
+        mount.assert_stored(b"new")
+
+
 @pytest.mark.transport("dev-multi", "rings")
 def test_random_operations(work, transport):
     """fsx: buffered, direct and mapped by turns. There is no fallocate() here."""
