@@ -86,19 +86,20 @@ int by_path_removexattr(const char *path, const char *name)
 
 /* ---- Names ---- */
 
-/* What we make is ours; it shall belong to whoever asked for it. */
-static int give_to_caller(const char *path)
+/* What we make is ours; it shall belong to whoever asked for it. fd: -1 if it is not open. */
+static int give_to_caller(const char *path, int fd)
 {
 	const struct fuse_context *context = fuse_get_context();
 
 	if (geteuid() != 0 || context->uid == 0)
 		return 0;
-	return result(lchown(path, context->uid, context->gid));
+	return result(fd >= 0 ? fchown(fd, context->uid, context->gid)
+			      : lchown(path, context->uid, context->gid));
 }
 
 static int made(int res, const char *path)
 {
-	return res < 0 ? -errno : give_to_caller(path);
+	return res < 0 ? -errno : give_to_caller(path, -1);
 }
 
 int by_path_mknod(const char *path, mode_t mode, dev_t rdev)
@@ -138,14 +139,20 @@ int by_path_rename(const char *from, const char *to, unsigned int flags)
 
 /* ---- Opening files ---- */
 
+/*
+ * The kernel found no such name, but there may be one by now, or it may not have looked for as
+ * long as negative_timeout lets it. That file is not new: it is not the caller's, and nobody
+ * has checked whether the caller may open it. After ESTALE the kernel looks again, and
+ * then it opens what there is.
+ */
 int by_path_create(const char *path, mode_t mode, struct fuse_file_info *fi)
 {
-	int fd = open(path, fi->flags, mode);
+	int fd = open(path, fi->flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	int error;
 
 	if (fd < 0)
-		return -errno;
-	error = give_to_caller(path);
+		return errno == EEXIST && !(fi->flags & O_EXCL) ? -ESTALE : -errno;
+	error = give_to_caller(path, fd);
 	if (error) {
 		close(fd);
 		return error;
@@ -154,9 +161,10 @@ int by_path_create(const char *path, mode_t mode, struct fuse_file_info *fi)
 	return 0;
 }
 
+/* A symbolic link is the kernel's to follow: it asks where to, and opens what is there. */
 int by_path_open(const char *path, struct fuse_file_info *fi)
 {
-	int fd = open(path, fi->flags);
+	int fd = open(path, fi->flags | O_NOFOLLOW | O_CLOEXEC);
 
 	if (fd < 0)
 		return -errno;

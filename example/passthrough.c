@@ -7,6 +7,10 @@
  * path is one system call, in by_path.c. Here is what remains: directories, open files, and the
  * beginning. passthrough_fh is the faster sibling, passthrough_hp the model to follow.
  *
+ * Served by root to others, the tree has to be one that only the mount changes: who can
+ * exchange a directory or a file for a symbolic link underneath, between two system calls
+ * on its path, makes root go there.
+ *
  *     passthrough MOUNTPOINT -o modules=subdir,subdir=DIRECTORY
  *     ls -l MOUNTPOINT
  *     fusermount3 -u MOUNTPOINT

@@ -5,7 +5,8 @@
  * Whoever has a file or directory open is served by its descriptor, and no path is needed, which
  * nullpath_ok says to the library. Data go by buffer vectors, from
  * descriptor to kernel without a copy where that can be; with -o io_uring_zero_copy, on to the
- * client's memory. What is not open is served as by passthrough: see by_path.c.
+ * client's memory. What is not open is served as by passthrough: see by_path.c. As there,
+ * root must not serve a tree that others can change underneath.
  *
  *     passthrough_fh MOUNTPOINT -o modules=subdir,subdir=DIRECTORY
  *     dd if=MOUNTPOINT/FILE of=/dev/null bs=1M

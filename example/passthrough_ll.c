@@ -4,7 +4,8 @@
  *
  * Shows the low-level interface at work on real files: inode numbers and lookup counts, open
  * files and directories, what may be cached for how long, and options of one's own. Whatever
- * is done, is done as the user who runs it. passthrough_hp is this made fit for everyday use.
+ * is done, is done as the user who runs it. passthrough_hp is this made fit for everyday use;
+ * this is not for root to serve a tree that others can change underneath.
  *
  *     passthrough_ll -o source=/usr MOUNTPOINT
  *     ls -l MOUNTPOINT
@@ -485,14 +486,20 @@ static void ll_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		close(fd);
 }
 
+/*
+ * The kernel found no such name, but there may be one by now, of a file that it has not checked
+ * yet whether the caller may open. After ESTALE it looks again, and opens what there is.
+ */
 static void ll_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 		      struct fuse_file_info *fi)
 {
-	int fd = openat(fd_of(parent), name, flags_for(fi->flags | O_CREAT) | O_NOFOLLOW,
-			mode);
+	int fd = openat(fd_of(parent), name,
+			flags_for(fi->flags) | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
 	struct fuse_entry_param e;
 	int error = fd < 0 ? errno : look_up(parent, name, &e);
 
+	if (fd < 0 && error == EEXIST && !(fi->flags & O_EXCL))
+		error = ESTALE;
 	if (error) {
 		if (fd >= 0)
 			close(fd);

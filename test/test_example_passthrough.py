@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+What passthrough, passthrough_fh and passthrough_ll owe to the files that they pass on, and to
+those who share them.
+"""
+
+import contextlib
+import errno
+import os
+import stat
+
+import pytest
+
+from fusetest.child import Child, Credentials, call
+from fusetest.mount import Mount
+
+pytestmark = [pytest.mark.sanitize, pytest.mark.transport("dev-multi", "io_uring")]
+
+ALICE = Credentials(30001, 30001, umask=0o022)
+PROGRAMS = ["passthrough", "passthrough_fh", "passthrough_ll"]
+BY_PATH = PROGRAMS[:2]
+
+
+def serve(work, transport, program, *options, **kwargs):
+    """A mount of a new folder, which is .source."""
+    source = work / f"source-of-{program}"
+    source.mkdir()
+    source.chmod(0o777)
+    where = [f"source={source}"] if program == "passthrough_ll" else [
+        "modules=subdir", f"subdir={source}"
+    ]
+    mount = Mount(
+        work,
+        transport,
+        program=f"example/{program}",
+        options=[*where, "default_permissions", *options],
+        **kwargs,
+    )
+    mount.source = source
+    return mount
+
+
+@contextlib.contextmanager
+def opened(path, flags, mode=0o666):
+    fd = os.open(path, flags, mode)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _outcome(function, *args):
+    try:
+        return function(*args)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+
+
+def _open(path, flags, mode=0o666):
+    with opened(path, flags, mode) as fd:
+        return os.read(fd, 100) if flags & os.O_ACCMODE != os.O_WRONLY else b""
+
+
+# Names that come to be while nobody looks
+
+
+@pytest.mark.parametrize("flags", [0, os.O_EXCL, os.O_TRUNC], ids=["", "excl", "trunc"])
+@pytest.mark.parametrize("mode", [0o600, 0o666], ids=oct)
+def test_created_behind_the_mount(work, transport, mode, flags):
+    """The kernel believes that there is no such file. It must not become the one who opens it."""
+    args = {"program_args": ["--plus"]}
+    with serve(work, transport, "passthrough", "negative_timeout=60", **args) as mount:
+        path, hidden = mount.path / "file", mount.source / "file"
+        assert call(_outcome, os.stat, path, credentials=ALICE) == "ENOENT"
+        hidden.write_bytes(b"secret")
+        hidden.chmod(mode)
+        got = call(_outcome, _open, path, os.O_RDWR | os.O_CREAT | flags, credentials=ALICE)
+        if flags & os.O_EXCL:
+            wanted = "EEXIST"
+        elif mode == 0o600:
+            wanted = "EACCES"
+        else:
+            wanted = b"" if flags & os.O_TRUNC else b"secret"
+        assert got == wanted
+        found = hidden.stat()
+        assert (found.st_uid, found.st_gid, found.st_mode & 0o7777) == (0, 0, mode)
+        assert hidden.read_bytes() == (wanted if isinstance(wanted, bytes) else b"secret")
+
+
+def test_link_made_behind_the_mount(work, transport):
+    """Through the mount a link leads where the client's kernel says."""
+    args = {"program_args": ["--plus"]}
+    with serve(work, transport, "passthrough", "negative_timeout=60", **args) as mount:
+        assert call(_outcome, os.stat, mount.path / "link", credentials=ALICE) == "ENOENT"
+        os.symlink("target", mount.source / "link")
+        call(_open, mount.path / "link", os.O_RDWR | os.O_CREAT, credentials=ALICE)
+        assert os.readlink(mount.source / "link") == "target"
+        assert (mount.source / "target").stat().st_uid == ALICE.uid
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_create_what_is_there(work, transport, program):
+    with serve(work, transport, program) as mount:
+        (mount.source / "file").write_bytes(b"contents")
+        (mount.source / "file").chmod(0o666)
+        os.symlink("file", mount.source / "link")
+        for name in ("file", "link"):
+            flags = os.O_RDWR | os.O_CREAT
+            assert call(_open, mount.path / name, flags, credentials=ALICE) == b"contents"
+            flags |= os.O_EXCL
+            assert call(_outcome, _open, mount.path / name, flags) == "EEXIST"
+        assert (mount.source / "file").stat().st_uid == 0
+
+
+def _create_at_once(path, count, rounds):
+    def create():
+        for number in range(rounds):
+            _open(path / str(number), os.O_RDWR | os.O_CREAT)
+
+    for child in [Child(create) for _ in range(count)]:
+        child.result()
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_several_create_the_same(work, transport, program):
+    with serve(work, transport, program) as mount:
+        call(_create_at_once, mount.path, 4, 100)
+        assert len(os.listdir(mount.source)) == 100
