@@ -50,4 +50,11 @@ static inline int fd_of(const struct fuse_file_info *fi)
 	return (int)fi->fh;
 }
 
+/*
+ * The descriptor for one write, or a negative errno value; and the end of that. It is not always
+ * the file's own.
+ */
+int by_path_fd_to_write(const struct fuse_file_info *fi);
+void by_path_written(const struct fuse_file_info *fi, int fd);
+
 #endif

@@ -79,7 +79,12 @@ static int pt_read(const char *path, char *buf, size_t size, off_t off,
 static int pt_write(const char *path, const char *buf, size_t size, off_t off,
 		    struct fuse_file_info *fi)
 {
-	return result((int)pwrite(fd_of(fi), buf, size, off));
+	int fd = by_path_fd_to_write(fi), res = fd;
+
+	if (fd >= 0)
+		res = result((int)pwrite(fd, buf, size, off));
+	by_path_written(fi, fd);
+	return res;
 }
 
 static int pt_fsync(const char *path, int datasync, struct fuse_file_info *fi)

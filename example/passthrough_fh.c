@@ -179,11 +179,16 @@ static int fh_write_buf(const char *path, struct fuse_bufvec *buf, off_t off,
 			struct fuse_file_info *fi)
 {
 	struct fuse_bufvec to = FUSE_BUFVEC_INIT(fuse_buf_size(buf));
+	int fd = by_path_fd_to_write(fi), res;
 
+	if (fd < 0)
+		return fd;
 	to.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
-	to.buf[0].fd = fd_of(fi);
+	to.buf[0].fd = fd;
 	to.buf[0].pos = off;
-	return (int)fuse_buf_copy(&to, buf, FUSE_BUF_SPLICE_NONBLOCK);
+	res = (int)fuse_buf_copy(&to, buf, FUSE_BUF_SPLICE_NONBLOCK);
+	by_path_written(fi, fd);
+	return res;
 }
 
 /* Closing one of several descriptors reports what is wrong, and drops POSIX locks. */

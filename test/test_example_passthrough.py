@@ -6,6 +6,8 @@ those who share them.
 
 import contextlib
 import errno
+import fcntl
+import mmap
 import os
 import stat
 
@@ -126,3 +128,63 @@ def test_several_create_the_same(work, transport, program):
     with serve(work, transport, program) as mount:
         call(_create_at_once, mount.path, 4, 100)
         assert len(os.listdir(mount.source)) == 100
+
+
+# Writes to files that were opened to append
+
+
+def _change_mapped(path):
+    with opened(path, os.O_RDWR | os.O_APPEND) as fd:
+        with mmap.mmap(fd, 0) as mapping:
+            mapping[0:1] = b"M"
+            mapping.flush()
+        os.fsync(fd)
+
+
+def _append_no_more(path):
+    with opened(path, os.O_WRONLY | os.O_APPEND) as fd:
+        assert os.write(fd, b"+") == 1
+        fcntl.fcntl(fd, fcntl.F_SETFL, 0)
+        assert os.pwrite(fd, b"P", 0) == 1
+        fcntl.fcntl(fd, fcntl.F_SETFL, os.O_APPEND)
+        assert os.write(fd, b"+") == 1
+
+
+def _append_from_now_on(path):
+    with opened(path, os.O_WRONLY) as fd:
+        fcntl.fcntl(fd, fcntl.F_SETFL, os.O_APPEND)
+        assert os.write(fd, b"+") == 1
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize(
+    "change, wanted",
+    [
+        (_change_mapped, b"M" + bytes(4999)),
+        (_append_no_more, b"P" + bytes(4999) + b"++"),
+        (_append_from_now_on, bytes(5000) + b"+"),
+    ],
+    ids=["mapped", "no-more", "from-now-on"],
+)
+def test_append(work, transport, program, change, wanted):
+    with serve(work, transport, program) as mount:
+        (mount.source / "file").write_bytes(bytes(5000))
+        call(change, mount.path / "file")
+        assert (mount.source / "file").read_bytes() == wanted
+
+
+def _append_by_turns(path, source):
+    path.write_bytes(b"")
+    with opened(path, os.O_WRONLY | os.O_APPEND) as ours:
+        with opened(source, os.O_WRONLY | os.O_APPEND) as theirs:
+            for _ in range(10):
+                os.write(ours, b"ours,")
+                os.write(theirs, b"theirs,")
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_append_with_others(work, transport, program):
+    """Who appends to the source meanwhile loses nothing."""
+    with serve(work, transport, program) as mount:
+        call(_append_by_turns, mount.path / "file", mount.source / "file")
+        assert (mount.source / "file").read_bytes() == b"ours,theirs," * 10
