@@ -7,6 +7,17 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+/*
+ * Who writes to a file takes its set-id bits away, and its capabilities, unless it is root: as
+ * which we may write, for others. So it is left to the kernel, which knows who writes. It does not
+ * do it for what open() truncates; therefore that shall be a truncate() of its own.
+ */
+void by_path_init(struct fuse_conn_info *conn)
+{
+	fuse_unset_feature_flag(conn, FUSE_CAP_HANDLE_KILLPRIV);
+	fuse_unset_feature_flag(conn, FUSE_CAP_ATOMIC_O_TRUNC);
+}
+
 /* ---- Attributes ---- */
 
 int by_path_getattr(const char *path, struct stat *attr, struct fuse_file_info *fi)

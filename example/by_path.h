@@ -17,6 +17,9 @@ static inline int result(int res)
 	return res < 0 ? -errno : res;
 }
 
+/* What both have to say in init(). */
+void by_path_init(struct fuse_conn_info *conn);
+
 int by_path_getattr(const char *path, struct stat *attr, struct fuse_file_info *fi);
 int by_path_statx(const char *path, int flags, int mask, struct statx *stx,
 		  struct fuse_file_info *fi);

@@ -31,6 +31,7 @@ static void *pt_init(struct fuse_conn_info *conn, struct fuse_config *cfg)
 {
 	cfg->use_ino = 1;
 	cfg->parallel_direct_writes = 1;
+	by_path_init(conn);
 	if (fill_plus)
 		return NULL;
 	/* Others may change the files without our knowing. */

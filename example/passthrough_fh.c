@@ -25,6 +25,7 @@ static void *fh_init(struct fuse_conn_info *conn, struct fuse_config *cfg)
 	cfg->use_ino = 1;
 	cfg->nullpath_ok = 1;
 	cfg->parallel_direct_writes = 1;
+	by_path_init(conn);
 	/* Others may change the files without our knowing. */
 	cfg->entry_timeout = 0;
 	cfg->attr_timeout = 0;

@@ -685,8 +685,15 @@ static void ll_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 
 /* Session */
 
+/*
+ * Who writes to a file takes its set-id bits away, and its capabilities, unless it is root: as
+ * which we may write, for others. So it is left to the kernel, which knows who writes. It does not
+ * do it for what open() truncates; therefore that shall be a setattr() of its own.
+ */
 static void ll_init(void *userdata, struct fuse_conn_info *conn)
 {
+	fuse_unset_feature_flag(conn, FUSE_CAP_HANDLE_KILLPRIV);
+	fuse_unset_feature_flag(conn, FUSE_CAP_ATOMIC_O_TRUNC);
 	if (fs.writeback)
 		fs.writeback = fuse_set_feature_flag(conn, FUSE_CAP_WRITEBACK_CACHE);
 }

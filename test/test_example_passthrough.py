@@ -188,3 +188,62 @@ def test_append_with_others(work, transport, program):
     with serve(work, transport, program) as mount:
         call(_append_by_turns, mount.path / "file", mount.source / "file")
         assert (mount.source / "file").read_bytes() == b"ours,theirs," * 10
+
+
+# Set-id bits
+
+
+def _change_set_id(path, change):
+    """What is left of them, after somebody has changed the file who is not root."""
+    before = oct(os.stat(path).st_mode & 0o7777)
+    change(path)
+    after = os.stat(path).st_mode & 0o7777
+    assert path.read_bytes()[:1] in (b"x", b"\0", b"")
+    return before, oct(after)
+
+
+def _write(path):
+    with opened(path, os.O_WRONLY) as fd:
+        os.write(fd, b"x")
+
+
+def _truncate_open(path):
+    with opened(path, os.O_WRONLY) as fd:
+        os.ftruncate(fd, 0)
+
+
+def _allocate(path):
+    with opened(path, os.O_WRONLY) as fd:
+        os.posix_fallocate(fd, 0, 10000)
+
+
+CHANGES = {
+    "write": _write,
+    "truncate": lambda path: os.truncate(path, 0),
+    "ftruncate": _truncate_open,
+    "open": lambda path: _open(path, os.O_WRONLY | os.O_TRUNC),
+    "fallocate": _allocate,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_set_id_bits(work, transport, program, change):
+    with serve(work, transport, program) as mount:
+        file = mount.source / "file"
+        file.write_bytes(bytes(100))
+        file.chmod(0o6777)
+        args = (mount.path / "file", CHANGES[change])
+        assert call(_change_set_id, *args, credentials=ALICE) == ("0o6777", "0o777")
+        assert file.stat().st_mode & 0o7777 == 0o777
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_set_id_bits_in_memory(work, transport, change):
+    options = ["default_permissions"]
+    with Mount(work, transport, program="example/memfs", options=options) as mount:
+        path = mount.path / "file"
+        call(path.write_bytes, bytes(100))
+        call(os.chmod, path, 0o6777)
+        args = (path, CHANGES[change])
+        assert call(_change_set_id, *args, credentials=ALICE) == ("0o6777", "0o777")

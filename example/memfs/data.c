@@ -91,7 +91,7 @@ int data_write(struct inode *inode, const char *buf, size_t size, off_t off)
 		return -ENOSPC;
 	if (off + (off_t)done > inode->size)
 		inode->size = off + (off_t)done;
-	inode_touch(inode);
+	inode_written(inode);
 	return (int)done;
 }
 
@@ -122,7 +122,7 @@ int data_truncate(struct inode *inode, off_t size)
 	if (size < inode->size)
 		data_clear(inode, size, (off_t)(inode->file.chunks * CHUNK));
 	inode->size = size;
-	inode_touch(inode);
+	inode_written(inode);
 	return 0;
 }
 

@@ -59,6 +59,13 @@ void inode_close(struct inode *inode)
 	free_if_unused(inode);
 }
 
+/* The kernel leaves these bits to us, unless mem_init() gave up FUSE_CAP_HANDLE_KILLPRIV. */
+void inode_written(struct inode *inode)
+{
+	inode->mode &= ~(mode_t)(S_ISUID | S_ISGID);
+	inode_touch(inode);
+}
+
 void inode_touch(struct inode *inode)
 {
 	clock_gettime(CLOCK_REALTIME, &inode->mtime);

@@ -609,7 +609,6 @@ static int mem_write(const char *path, const char *buf, size_t size, off_t off,
 	inode = find(path, fi);
 	if (fi->flags & O_APPEND)
 		off = inode->size;
-	inode->mode &= ~(mode_t)(S_ISUID | S_ISGID);
 	return unlocked(data_write(inode, buf, size, off));
 }
 
@@ -639,7 +638,7 @@ static int mem_fallocate(const char *path, int mode, off_t offset, off_t length,
 		data_clear(inode, offset, offset + length);
 	if (!(mode & FALLOC_FL_KEEP_SIZE) && offset + length > inode->size)
 		error = data_truncate(inode, offset + length);
-	inode_touch(inode);
+	inode_written(inode);
 	return unlocked(error);
 }
 

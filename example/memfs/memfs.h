@@ -50,7 +50,8 @@ struct inode *inode_new(mode_t mode, uid_t uid, gid_t gid);
 void inode_unlink(struct inode *inode);
 void inode_close(struct inode *inode);
 void inode_get_attr(const struct inode *inode, struct stat *attr);
-/* Modified, or only changed. */
+/* Its data are others now, which takes set-id bits away; or modified, or only changed. */
+void inode_written(struct inode *inode);
 void inode_touch(struct inode *inode);
 void inode_changed(struct inode *inode);
 
