@@ -8,6 +8,10 @@
  * client's memory. What is not open is served as by passthrough: see by_path.c. As there,
  * root must not serve a tree that others can change underneath.
  *
+ * Locks are the kernel's, among those who use the mount: who waits for one must not do so in
+ * a handler, of which there can only be so many at once, lest nobody is left to hear of its
+ * release. For locks in the source see passthrough_hp/lock.c.
+ *
  *     passthrough_fh MOUNTPOINT -o modules=subdir,subdir=DIRECTORY
  *     dd if=MOUNTPOINT/FILE of=/dev/null bs=1M
  *     fusermount3 -u MOUNTPOINT
@@ -16,7 +20,6 @@
 
 #include <dirent.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -208,11 +211,6 @@ static int fh_fsync(const char *path, int datasync, struct fuse_file_info *fi)
 	return result(datasync ? fdatasync(fd_of(fi)) : fsync(fd_of(fi)));
 }
 
-static int fh_flock(const char *path, struct fuse_file_info *fi, int op)
-{
-	return result(flock(fd_of(fi), op));
-}
-
 static int fh_fallocate(const char *path, int mode, off_t offset, off_t length,
 			struct fuse_file_info *fi)
 {
@@ -270,7 +268,6 @@ static const struct fuse_operations operations = {
 	.flush = fh_flush,
 	.release = fh_release,
 	.fsync = fh_fsync,
-	.flock = fh_flock,
 	.fallocate = fh_fallocate,
 	.copy_file_range = fh_copy_file_range,
 	.lseek = fh_lseek,

@@ -29,6 +29,8 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -38,6 +40,7 @@
 #include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
 /*
@@ -66,11 +69,16 @@ static struct {
 	bool keep_cache;
 
 	struct node root;
-	pthread_mutex_t lock; /* of the buckets, and of all lookups */
+	pthread_mutex_t lock; /* of the buckets, of all lookups, and of waiters */
 	struct node *buckets[BUCKETS];
+
+	unsigned waiters;
+	pthread_cond_t nobody_waits;
+	atomic_bool over;
 } fs = {
 	.timeout = -1,
 	.lock = PTHREAD_MUTEX_INITIALIZER,
+	.nobody_waits = PTHREAD_COND_INITIALIZER,
 };
 
 /* clang-format off */
@@ -627,10 +635,100 @@ static void ll_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 		fuse_reply_write(req, (size_t)copied);
 }
 
-/* It may wait here; the library has other threads for other requests, unless told -s. */
+/*
+ * Who waits for a lock does not do so in a handler: there are only so many threads for these,
+ * and one has to be left to hear of the lock's release. So each has a thread of its own, which
+ * asks again and again; passthrough_hp/lock.c does without that, at the price of signals. The
+ * file stays open meanwhile: the kernel releases it when all its requests are answered.
+ */
+struct waiter {
+	fuse_req_t req;
+	int fd;
+	int op;
+};
+
+#define PAUSE 20000000 /* nanoseconds */
+
+static int ask_for_lock(const struct waiter *waiter)
+{
+	return flock(waiter->fd, waiter->op | LOCK_NB) == 0 ? 0 : errno;
+}
+
+static void *wait_for_lock(void *data)
+{
+	const struct timespec pause = { .tv_nsec = PAUSE };
+	struct waiter *waiter = data;
+	int error;
+
+	do {
+		nanosleep(&pause, NULL);
+		if (fs.over)
+			error = ENOTCONN;
+		else if (fuse_req_interrupted(waiter->req))
+			error = EINTR;
+		else
+			error = ask_for_lock(waiter);
+	} while (error == EWOULDBLOCK);
+	fuse_reply_err(waiter->req, error);
+	free(waiter);
+
+	pthread_mutex_lock(&fs.lock);
+	if (--fs.waiters == 0)
+		pthread_cond_signal(&fs.nobody_waits);
+	pthread_mutex_unlock(&fs.lock);
+	return NULL;
+}
+
+/*
+ * Returns 0, and the request will be answered, or an errno value. Signals are for the thread
+ * that waits for the session's end.
+ */
+static int start_waiter(const struct waiter *what)
+{
+	struct waiter *waiter = malloc(sizeof(*waiter));
+	sigset_t all, before;
+	pthread_t thread;
+	int error;
+
+	if (!waiter)
+		return ENOLCK;
+	*waiter = *what;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	pthread_mutex_lock(&fs.lock);
+	error = pthread_create(&thread, NULL, wait_for_lock, waiter);
+	if (!error) {
+		pthread_detach(thread);
+		fs.waiters++;
+	}
+	pthread_mutex_unlock(&fs.lock);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (error)
+		free(waiter);
+	return error ? ENOLCK : 0;
+}
+
+/* The session is about to end, and their requests with it. */
+static void stop_waiters(void)
+{
+	fs.over = true;
+	pthread_mutex_lock(&fs.lock);
+	while (fs.waiters)
+		pthread_cond_wait(&fs.nobody_waits, &fs.lock);
+	pthread_mutex_unlock(&fs.lock);
+}
+
 static void ll_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int op)
 {
-	reply_result(req, flock((int)fi->fh, op));
+	struct waiter waiter = { .req = req, .fd = (int)fi->fh, .op = op };
+	int error = ask_for_lock(&waiter);
+
+	if (error == EWOULDBLOCK && !(op & LOCK_NB)) {
+		error = start_waiter(&waiter);
+		if (!error)
+			return;
+	}
+	fuse_reply_err(req, error);
 }
 
 /* Extended attributes */
@@ -820,6 +918,7 @@ static bool serve(struct fuse_args *args, const struct fuse_cmdline_opts *opts)
 	if (fuse_set_signal_handlers(session) == 0) {
 		if (fuse_session_mount(session, opts->mountpoint) == 0) {
 			good = run(session, opts) >= 0;
+			stop_waiters();
 			fuse_session_unmount(session);
 		}
 		fuse_remove_signal_handlers(session);

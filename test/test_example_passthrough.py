@@ -9,7 +9,8 @@ import errno
 import fcntl
 import mmap
 import os
-import stat
+import signal
+import time
 
 import pytest
 
@@ -247,3 +248,113 @@ def test_set_id_bits_in_memory(work, transport, change):
         call(os.chmod, path, 0o6777)
         args = (path, CHANGES[change])
         assert call(_change_set_id, *args, credentials=ALICE) == ("0o6777", "0o777")
+
+
+# Locks
+
+
+def serve_locks(work, transport, program, *options, **kwargs):
+    if program == "passthrough_ll":
+        options = [*options, "flock"]
+    return serve(work, transport, program, *options, **kwargs)
+
+
+def _lock(path):
+    with opened(path, os.O_RDWR) as fd:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+    return time.monotonic()
+
+
+def _hold(path, ready, told):
+    with opened(path, os.O_RDWR) as fd:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        os.write(ready, b"1")
+        os.read(told, 1)
+
+
+def _try_lock(path):
+    with opened(path, os.O_RDWR) as fd:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextlib.contextmanager
+def held(path):
+    """Yields what releases the lock."""
+    told, tell = os.pipe()
+    ready, is_ready = os.pipe()
+    child = Child(_hold, path, is_ready, told)
+    os.read(ready, 1)
+
+    def release():
+        os.write(tell, b"1")
+        child.result()
+
+    try:
+        yield release
+    finally:
+        for fd in (told, tell, ready, is_ready):
+            os.close(fd)
+
+
+@pytest.mark.parametrize("program", ["passthrough_fh", "passthrough_ll"])
+def test_many_wait_for_a_lock(work, transport, program):
+    """More than there are threads for requests; and the mount serves others meanwhile."""
+    with serve_locks(work, transport, program) as mount:
+        path = mount.path / "file"
+        (mount.source / "file").touch()
+        with held(path) as release:
+            waiters = [Child(_lock, path) for _ in range(12)]
+            time.sleep(0.5)
+            call((mount.path / "other").write_bytes, b"x", timeout=10)
+            assert call(_outcome, _try_lock, path, timeout=10) == "EAGAIN"
+            released = time.monotonic()
+            release()
+            assert all(waiter.result(10) >= released for waiter in waiters)
+
+
+def _interrupted_lock(path):
+    def alarm(*_):
+        raise TimeoutError
+
+    signal.signal(signal.SIGALRM, alarm)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        _lock(path)
+    except TimeoutError:
+        return "interrupted"
+    return "locked"
+
+
+@pytest.mark.parametrize("program", ["passthrough_fh", "passthrough_ll"])
+def test_wait_for_a_lock_is_interrupted(work, transport, program):
+    with serve_locks(work, transport, program) as mount:
+        path = mount.path / "file"
+        (mount.source / "file").touch()
+        with held(path) as release:
+            assert Child(_interrupted_lock, path).result(10) == "interrupted"
+            release()
+        call(_try_lock, path)
+
+
+def test_locks_of_the_source(work, transport):
+    with serve_locks(work, transport, "passthrough_ll") as mount:
+        (mount.source / "file").touch()
+        with held(mount.source / "file") as release:
+            assert call(_outcome, _try_lock, mount.path / "file") == "EAGAIN"
+            waiter = Child(_lock, mount.path / "file")
+            time.sleep(0.2)
+            released = time.monotonic()
+            release()
+            assert waiter.result(10) >= released
+
+
+def test_end_while_somebody_waits_for_a_lock(work, transport):
+    with serve_locks(work, transport, "passthrough_ll") as mount:
+        (mount.source / "file").touch()
+        with held(mount.source / "file") as release:
+            waiter = Child(_outcome, _lock, mount.path / "file")
+            time.sleep(0.2)
+            mount.process.send_signal(signal.SIGTERM)
+            mount.process.wait(10)
+            assert waiter.result(10) in ("ENOTCONN", "ECONNABORTED")
+            release()
