@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "by_path.h"
 
+#include <libgen.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
@@ -97,15 +101,49 @@ int by_path_removexattr(const char *path, const char *name)
 
 /* ---- Names ---- */
 
-/* What we make is ours; it shall belong to whoever asked for it. fd: -1 if it is not open. */
+static bool gives_its_group(const char *dir)
+{
+	struct stat attr;
+
+	return stat(dir, &attr) == 0 && attr.st_mode & S_ISGID;
+}
+
+/* The caller's group; -1, which leaves the directory's, if that is what the directory wants. */
+static int group_of_new(const char *path, gid_t *gid)
+{
+	char *copy = strdup(path);
+
+	if (!copy)
+		return -ENOMEM;
+	if (gives_its_group(dirname(copy)))
+		*gid = (gid_t)-1;
+	free(copy);
+	return 0;
+}
+
+/*
+ * What we make is ours; it shall belong to whoever asked for it. Set-id bits that it was made
+ * with go when its owner changes, so they are set again. fd: -1 if it is not open.
+ */
 static int give_to_caller(const char *path, int fd)
 {
 	const struct fuse_context *context = fuse_get_context();
+	gid_t gid = context->gid;
+	struct stat attr;
+	int error;
 
 	if (geteuid() != 0 || context->uid == 0)
 		return 0;
-	return result(fd >= 0 ? fchown(fd, context->uid, context->gid)
-			      : lchown(path, context->uid, context->gid));
+	error = group_of_new(path, &gid);
+	if (!error)
+		error = result(fd >= 0 ? fstat(fd, &attr) : lstat(path, &attr));
+	if (!error)
+		error = result(fd >= 0 ? fchown(fd, context->uid, gid)
+				       : lchown(path, context->uid, gid));
+	if (!error && attr.st_mode & (S_ISUID | S_ISGID) && !S_ISLNK(attr.st_mode))
+		error = result(fd >= 0 ? fchmod(fd, attr.st_mode & 07777)
+				       : chmod(path, attr.st_mode & 07777));
+	return error;
 }
 
 static int made(int res, const char *path)

@@ -131,6 +131,45 @@ def test_several_create_the_same(work, transport, program):
         assert len(os.listdir(mount.source)) == 100
 
 
+# Owners, groups and modes of what is new
+
+
+def _make_all(folder):
+    for mode in (0o644, 0o6755, 0o4711, 0o2755, 0o2644):
+        os.close(os.open(folder / f"file-{mode:o}", os.O_CREAT | os.O_RDWR, mode))
+        os.mkfifo(folder / f"fifo-{mode:o}", mode)
+        os.mkdir(folder / f"folder-{mode:o}", mode | 0o100)
+        os.close(os.open(folder / f"folder-{mode:o}" / "below", os.O_CREAT | os.O_RDWR, mode))
+    os.symlink("target", folder / "link")
+
+
+def _describe(folder):
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        status = path.lstat()
+        found[str(path.relative_to(folder))] = (
+            oct(status.st_mode), status.st_uid, status.st_gid
+        )
+    return found
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o2777], ids=oct)
+@pytest.mark.parametrize("group", [0, 30010])
+@pytest.mark.parametrize("program", BY_PATH)
+def test_owner_of_new_files(work, transport, program, group, mode):
+    """Made through the mount they are as if made in the source."""
+    with serve(work, transport, program) as mount:
+        for folder in (mount.source / "native", mount.source / "mounted"):
+            folder.mkdir()
+            os.chown(folder, 0, group)
+            folder.chmod(mode)
+        call(_make_all, mount.source / "native", credentials=ALICE)
+        call(_make_all, mount.path / "mounted", credentials=ALICE)
+        wanted = _describe(mount.source / "native")
+        assert _describe(mount.source / "mounted") == wanted
+        assert call(_describe, mount.path / "mounted") == wanted
+
+
 # Writes to files that were opened to append
 
 
