@@ -405,7 +405,7 @@ struct fuse_operations {
 	 * Make a regular file and open it. Without this operation mknod() and open() are
 	 * called.
 	 *
-	 * @param fi as for open()
+	 * @param fi as for open(), but O_CREAT is in the flags, and O_EXCL if it was given
 	 */
 	int (*create)(const char *path, mode_t mode, struct fuse_file_info *fi);
 

@@ -315,7 +315,7 @@ struct fuse_loop_config_v1 {
 /** On a directory. */
 #define FUSE_IOCTL_DIR (1 << 4)
 
-/** The most ranges that fuse_reply_ioctl_retry() can name in one direction. */
+/** The most ranges that fuse_reply_ioctl_retry() can name, in and out together. */
 #define FUSE_IOCTL_MAX_IOV 256
 
 /* Values of fuse_conn_info.max_backing_stack_depth. */

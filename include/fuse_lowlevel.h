@@ -396,7 +396,7 @@ struct fuse_lowlevel_ops {
 	 * fuse_reply_create(). Without it the kernel uses mknod() and open().
 	 *
 	 * @param mode its type and permissions
-	 * @param fi as for open(); O_CREAT and O_EXCL are in the flags
+	 * @param fi as for open(), but O_CREAT is in the flags, and O_EXCL if it was given
 	 */
 	void (*create)(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 		       struct fuse_file_info *fi);
@@ -564,8 +564,8 @@ struct fuse_lowlevel_ops {
 };
 
 /*
- * Replies. Any thread may send one, once. All but the _retry and the direntry functions
- * end the request, whatever they return; arguments are copied or sent before they return.
+ * Replies. Any thread may send one, once. All but the direntry functions end the request,
+ * whatever they return; arguments are copied or sent before they return.
  *
  * They return 0, or a negative errno value if the reply could not be delivered: -ENOENT
  * when the caller was interrupted and did not wait for it. Open files, entries and the
@@ -687,7 +687,8 @@ int fuse_reply_data(fuse_req_t req, struct fuse_bufvec *bufv,
 		    enum fuse_buf_copy_flags flags);
 
 /**
- * Answer with data in pieces: as fuse_reply_buf().
+ * Answer with data in pieces: as fuse_reply_buf(). If there are more than IOV_MAX - 1, the
+ * caller gets EIO, and -E2BIG is returned.
  *
  * @param iov the pieces
  * @param count how many
@@ -748,12 +749,15 @@ size_t fuse_add_direntry_plus(fuse_req_t req, char *buf, size_t bufsize, const c
 
 /**
  * Ask to be called again, with the contents of ranges of the caller's memory and room for
- * others: ioctl() with FUSE_IOCTL_UNRESTRICTED.
+ * others: ioctl() with FUSE_IOCTL_UNRESTRICTED. That call is a new request; this one ends.
+ *
+ * There can be FUSE_IOCTL_MAX_IOV ranges, in and out together. If there are more, the caller
+ * gets EIO, and -EINVAL is returned.
  *
  * @param in_iov what to pass in
- * @param in_count how many ranges, at most FUSE_IOCTL_MAX_IOV
+ * @param in_count how many ranges
  * @param out_iov what will be passed out
- * @param out_count how many ranges, at most FUSE_IOCTL_MAX_IOV
+ * @param out_count how many ranges
  */
 int fuse_reply_ioctl_retry(fuse_req_t req, const struct iovec *in_iov, size_t in_count,
 			   const struct iovec *out_iov, size_t out_count);
@@ -768,7 +772,8 @@ int fuse_reply_ioctl_retry(fuse_req_t req, const struct iovec *in_iov, size_t in
 int fuse_reply_ioctl(fuse_req_t req, int result, const void *buf, size_t size);
 
 /**
- * Answer ioctl() with data in pieces.
+ * Answer ioctl() with data in pieces. If there are more than IOV_MAX - 2, the caller gets
+ * EIO, and -E2BIG is returned.
  *
  * @param result what the system call returns
  * @param iov the pieces
