@@ -321,9 +321,10 @@ static bool is_as_we_are(fuse_req_t req, const struct fuse_file_info *fi)
 }
 
 /*
- * The data is brought to memory first, if it is still the client's. The library may do that in
- * this very thread, and submit other requests' reads and writes with it, which must not be
- * carried out as this one's caller.
+ * If the data is still the client's, it goes to the file as the caller's, or the library brings
+ * it to memory first. What it submits for other requests along with it, in this very thread, has
+ * credentials of its own, the server's. Only if the kernel had no memory to register those would
+ * it be carried out as this one's caller.
  */
 static ssize_t write_as_caller(fuse_req_t req, int fd, struct fuse_bufvec *data,
 			       off_t off)
