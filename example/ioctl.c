@@ -86,7 +86,7 @@ static int fioc_read(const char *path, char *buf, size_t size, off_t off,
 	size_t left;
 
 	pthread_mutex_lock(&lock);
-	left = (size_t)off < contents_size ? contents_size - (size_t)off : 0;
+	left = off < (off_t)contents_size ? contents_size - (size_t)off : 0;
 	if (size > left)
 		size = left;
 	if (size)
@@ -98,9 +98,11 @@ static int fioc_read(const char *path, char *buf, size_t size, off_t off,
 static int fioc_write(const char *path, const char *buf, size_t size, off_t off,
 		      struct fuse_file_info *fi)
 {
-	size_t end = (size_t)off + size;
+	size_t end;
 	int error = 0;
 
+	if (__builtin_add_overflow(off, size, &end))
+		return -EFBIG;
 	pthread_mutex_lock(&lock);
 	if (end > contents_size)
 		error = resize(end);
@@ -112,7 +114,7 @@ static int fioc_write(const char *path, const char *buf, size_t size, off_t off,
 
 static int fioc_truncate(const char *path, off_t size, struct fuse_file_info *fi)
 {
-	return set_size((size_t)size);
+	return (off_t)(size_t)size == size ? set_size((size_t)size) : -EFBIG;
 }
 
 /* data is as large as the number says, whichever way it goes. */

@@ -14,17 +14,23 @@
 
 static size_t chunk_of(off_t off)
 {
-	return (size_t)off / CHUNK;
+	return (size_t)(off / (off_t)CHUNK);
 }
 
 static size_t within(off_t off)
 {
-	return (size_t)off % CHUNK;
+	return (size_t)(off % (off_t)CHUNK);
 }
 
-static size_t smaller(size_t a, size_t b)
+static off_t start_of(size_t number)
 {
-	return a < b ? a : b;
+	return (off_t)number * (off_t)CHUNK;
+}
+
+/* left: how many bytes there are, which can be more than a size_t holds. */
+static size_t smaller(size_t size, off_t left)
+{
+	return left < (off_t)size ? (size_t)left : size;
 }
 
 int data_read(const struct inode *inode, char *buf, size_t size, off_t off)
@@ -33,10 +39,10 @@ int data_read(const struct inode *inode, char *buf, size_t size, off_t off)
 
 	if (off >= inode->size)
 		return 0;
-	size = smaller(size, (size_t)(inode->size - off));
+	size = smaller(size, inode->size - off);
 	while (done < size) {
 		off_t at = off + (off_t)done;
-		size_t step = smaller(size - done, CHUNK - within(at));
+		size_t step = smaller(CHUNK - within(at), (off_t)(size - done));
 		const char *chunk = chunk_of(at) < inode->file.chunks
 					    ? inode->file.chunk[chunk_of(at)]
 					    : NULL;
@@ -79,7 +85,7 @@ int data_write(struct inode *inode, const char *buf, size_t size, off_t off)
 		return -EFBIG;
 	while (done < size) {
 		off_t at = off + (off_t)done;
-		size_t step = smaller(size - done, CHUNK - within(at));
+		size_t step = smaller(CHUNK - within(at), (off_t)(size - done));
 		char *chunk = get_chunk(inode, at);
 
 		if (!chunk)
@@ -97,12 +103,12 @@ int data_write(struct inode *inode, const char *buf, size_t size, off_t off)
 
 void data_clear(struct inode *inode, off_t start, off_t end)
 {
-	off_t last = (off_t)(inode->file.chunks * CHUNK);
+	off_t last = start_of(inode->file.chunks);
 
 	if (end > last)
 		end = last;
 	while (start < end) {
-		size_t step = smaller((size_t)(end - start), CHUNK - within(start));
+		size_t step = smaller(CHUNK - within(start), end - start);
 		char **chunk = &inode->file.chunk[chunk_of(start)];
 
 		if (step == CHUNK) {
@@ -120,7 +126,7 @@ int data_truncate(struct inode *inode, off_t size)
 	if (size > SIZE_LIMIT)
 		return -EFBIG;
 	if (size < inode->size)
-		data_clear(inode, size, (off_t)(inode->file.chunks * CHUNK));
+		data_clear(inode, size, start_of(inode->file.chunks));
 	inode->size = size;
 	inode_written(inode);
 	return 0;
@@ -136,7 +142,7 @@ off_t data_seek(const struct inode *inode, off_t off, int whence)
 		return -EINVAL;
 	for (;; number++) {
 		bool data = number < inode->file.chunks && inode->file.chunk[number];
-		off_t start = (off_t)(number * CHUNK);
+		off_t start = start_of(number);
 
 		if (start >= inode->size)
 			break;
@@ -157,6 +163,6 @@ size_t data_chunks(const struct inode *inode)
 
 void data_free(struct inode *inode)
 {
-	data_clear(inode, 0, (off_t)(inode->file.chunks * CHUNK));
+	data_clear(inode, 0, start_of(inode->file.chunks));
 	free(inode->file.chunk);
 }

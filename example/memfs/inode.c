@@ -92,7 +92,7 @@ void inode_get_attr(const struct inode *inode, struct stat *attr)
 	attr->st_mtim = inode->mtime;
 	attr->st_ctim = inode->ctime;
 	if (S_ISREG(inode->mode))
-		attr->st_blocks = (blkcnt_t)(data_chunks(inode) * (CHUNK / 512));
+		attr->st_blocks = (blkcnt_t)data_chunks(inode) * (blkcnt_t)(CHUNK / 512);
 }
 
 struct attribute **inode_find_attribute(struct inode *inode, const char *name)

@@ -249,12 +249,12 @@ static int cut_block(const struct checked_file *file, off_t size)
 
 static int resize(const struct checked_file *file, off_t size)
 {
+	off_t sums = sums_off(size) + (size % (off_t)BLOCK ? sums_off((off_t)BLOCK) : 0);
 	int error = cut_block(file, size);
 
 	if (error)
 		return error;
-	if (ftruncate(file->data, size) != 0 ||
-	    ftruncate(file->sums, (off_t)sums_size((size_t)size)) != 0)
+	if (ftruncate(file->data, size) != 0 || ftruncate(file->sums, sums) != 0)
 		return -errno;
 	return 0;
 }
