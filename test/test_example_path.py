@@ -176,6 +176,7 @@ def _use_memfs(path):
     expect(errno.ENOTEMPTY, os.rmdir, path / "renamed")
     expect(errno.EEXIST, os.mkdir, path / "renamed")
     expect(errno.ENAMETOOLONG, os.mkdir, path / ("n" * 300))
+    expect(errno.ENAMETOOLONG, os.link, path / "renamed" / "file", path / ("n" * 300))
     # sparse files
     with open(path / "holes", "w+b", buffering=0) as holes:
         holes.truncate(10 << 30)

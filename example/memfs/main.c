@@ -387,6 +387,8 @@ static int mem_link(const char *from, const char *to)
 		return unlocked(-ENOENT);
 	if (S_ISDIR(inode->mode))
 		return unlocked(-EPERM);
+	if (strlen(name) > NAME_LIMIT)
+		return unlocked(-ENAMETOOLONG);
 	if (directory_find(dir, name, strlen(name)))
 		return unlocked(-EEXIST);
 	inode_changed(inode);
