@@ -162,6 +162,23 @@ def test_damage_is_found(work, transport, damaged):
         pattern.assert_same(back.read_bytes(), content, "written anew")
 
 
+def _write_behind(path):
+    with open(path, "xb") as file:
+        file.seek(4 * BLOCK)
+        file.write(b"the end")
+    return path.read_bytes()
+
+
+def test_sums_of_a_file_before(work, transport):
+    """Somebody has removed the data, and left the checksums: they are not the new file's."""
+    content = pattern.data(5 * BLOCK)
+    with Store(work, transport) as mount:
+        call((mount.path / "object").write_bytes, content)
+    (mount.store / "data" / "object").unlink()
+    with Store(work, transport) as mount:
+        assert call(_write_behind, mount.path / "object") == bytes(4 * BLOCK) + b"the end"
+
+
 def _change_size(path):
     content = pattern.data(3 * BLOCK + 1000)
     path.write_bytes(content)

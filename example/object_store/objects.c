@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define DATA "data"
@@ -69,15 +70,20 @@ static struct object *new_object(const char *name, int data, int sums)
 	return object;
 }
 
-/* flags: of open(2), for the data. */
+/*
+ * flags: of open(2), for the data. If there are none, checksums are of a file that had this name
+ * before, and was removed behind our back, or when we were interrupted.
+ */
 static int open_object(const char *name, int flags, struct object **object)
 {
 	const int usual = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
 	int data, sums = -1, error;
+	struct stat attr;
 
 	data = openat(data_folder, name, usual | flags, 0644);
-	if (data >= 0)
-		sums = openat(sums_folder, name, usual | O_CREAT, 0644);
+	if (data >= 0 && fstat(data, &attr) == 0)
+		sums = openat(sums_folder, name,
+			      usual | O_CREAT | (attr.st_size ? 0 : O_TRUNC), 0644);
 	if (sums >= 0) {
 		*object = new_object(name, data, sums);
 		if (*object)
