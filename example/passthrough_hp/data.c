@@ -320,6 +320,16 @@ static bool is_as_we_are(fuse_req_t req, const struct fuse_file_info *fi)
 	return fuse_req_ctx(req)->uid == 0 && !fi->kill_suidgid;
 }
 
+static ssize_t write_as_we_are(int fd, struct fuse_bufvec *data, off_t off)
+{
+	struct fuse_bufvec place = FUSE_BUFVEC_INIT(fuse_buf_size(data));
+
+	place.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
+	place.buf[0].fd = fd;
+	place.buf[0].pos = off;
+	return fuse_buf_copy(&place, data, 0);
+}
+
 /*
  * If the data is still the client's, it goes to the file as the caller's, or the library brings
  * it to memory first. What it submits for other requests along with it, in this very thread, has
@@ -329,12 +339,31 @@ static bool is_as_we_are(fuse_req_t req, const struct fuse_file_info *fi)
 static ssize_t write_as_caller(fuse_req_t req, int fd, struct fuse_bufvec *data,
 			       off_t off)
 {
-	struct fuse_bufvec place = FUSE_BUFVEC_INIT(fuse_buf_size(data));
+	return WITH_CALLER(caller_become_writer(req, fd), write_as_we_are(fd, data, off));
+}
 
-	place.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
-	place.buf[0].fd = fd;
-	place.buf[0].pos = off;
-	return WITH_CALLER(caller_become_writer(req, fd), fuse_buf_copy(&place, data, 0));
+/*
+ * A single write may be one that is to be on the disk when it ends (RWF_DSYNC, RWF_SYNC). The kernel asks
+ * for an fsync() after it, unless it goes past its cache. Whole files of that kind are opened
+ * like that in the source.
+ */
+static bool is_to_be_synced(int fd, const struct fuse_file_info *fi)
+{
+	return settings.direct_io && !fi->writepage && fi->flags & O_DSYNC &&
+	       !(fcntl(fd, F_GETFL) & O_DSYNC);
+}
+
+static ssize_t write_here(fuse_req_t req, int fd, struct fuse_bufvec *data, off_t off,
+			  const struct fuse_file_info *fi)
+{
+	ssize_t written = is_as_we_are(req, fi) ? write_as_we_are(fd, data, off)
+						: write_as_caller(req, fd, data, off);
+
+	int res = 0;
+
+	if (written > 0 && is_to_be_synced(fd, fi))
+		res = (fi->flags & O_SYNC) == O_SYNC ? fsync(fd) : fdatasync(fd);
+	return res < 0 ? -errno : written;
 }
 
 void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *bufv, off_t off,
@@ -343,12 +372,12 @@ void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *bufv, off_
 	int fd = writable_fd(file_of(fi), !fi->writepage && fi->flags & O_APPEND);
 	ssize_t written = fd;
 
-	if (fd >= 0 && is_as_we_are(req, fi)) {
+	if (fd >= 0 && is_as_we_are(req, fi) && !is_to_be_synced(fd, fi)) {
 		fuse_reply_write_fd(req, fd, off, fuse_buf_size(bufv));
 		return;
 	}
 	if (fd >= 0)
-		written = write_as_caller(req, fd, bufv, off);
+		written = write_here(req, fd, bufv, off, fi);
 	if (written < 0)
 		fuse_reply_err(req, (int)-written);
 	else
