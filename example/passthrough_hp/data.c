@@ -358,7 +358,6 @@ static ssize_t write_here(fuse_req_t req, int fd, struct fuse_bufvec *data, off_
 {
 	ssize_t written = is_as_we_are(req, fi) ? write_as_we_are(fd, data, off)
 						: write_as_caller(req, fd, data, off);
-
 	int res = 0;
 
 	if (written > 0 && is_to_be_synced(fd, fi))
