@@ -343,9 +343,9 @@ static ssize_t write_as_caller(fuse_req_t req, int fd, struct fuse_bufvec *data,
 }
 
 /*
- * A single write may be one that is to be on the disk when it ends (RWF_DSYNC, RWF_SYNC). The kernel asks
- * for an fsync() after it, unless it goes past its cache. Whole files of that kind are opened
- * like that in the source.
+ * A single write may be one that is to be on the disk when it ends (RWF_DSYNC, RWF_SYNC). The
+ * kernel asks for an fsync() after it, unless it goes past its cache. Whole files of that kind
+ * are opened like that in the source.
  */
 static bool is_to_be_synced(int fd, const struct fuse_file_info *fi)
 {
