@@ -10,6 +10,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Whether a sanitizer watches: gcc says so in one way, clang in another. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
 #define CASE(...)                    \
 	do {                         \
 		printf("case: ");    \

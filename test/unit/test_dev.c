@@ -595,7 +595,7 @@ static void test_reply_unreadable(void)
 	close(write_only);
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if SANITIZED
 /* A sanitizer takes memory at times of its own, and may end the program if there is none. */
 static void test_no_memory(void)
 {

@@ -37,16 +37,7 @@
 #define TOO_LONG  90 /* seconds until a client counts as stuck; slow guests need 30 */
 
 /* How much longer things may take under a sanitizer, which slows the start of a client. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define PATIENCE 4
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define PATIENCE 4
-#endif
-#endif
-#ifndef PATIENCE
-#define PATIENCE 1
-#endif
+#define PATIENCE (SANITIZED ? 4 : 1)
 
 enum node {
 	ROOT = 1,
