@@ -329,6 +329,7 @@ static void test_no_interrupt(void)
 
 #define STRESS_THREADS 4
 #define STRESS_ROUNDS  5000
+#define STRESS_SECONDS 20 /* at most, for the first interrupt to come */
 
 static _Atomic uint64_t stress_unique;
 static _Atomic bool stress_over;
@@ -348,15 +349,16 @@ static void *stress_requests(void *data)
 {
 	struct rig_req *r = rig_new();
 	_Atomic int *calls = data;
+	time_t until = time(NULL) + STRESS_SECONDS;
 
 	r->req.transport = &rig_ring;
 	r->message = malloc(sizeof(struct fuse_in_header));
 	CHECK(r->message);
 	r->req.view.header = (const void *)r->message;
 	r->req.view.arg = r->message;
-	/* On one CPU all requests may be over before the first interrupt comes. */
-	for (int i = 0;
-	     i < STRESS_ROUNDS || (!atomic_load(calls) && i < 100 * STRESS_ROUNDS); i++) {
+	/* Where threads run one at a time, all may be over before the first interrupt comes. */
+	for (int i = 0; i < STRESS_ROUNDS || (!atomic_load(calls) && time(NULL) < until);
+	     i++) {
 		uint64_t unique = atomic_fetch_add(&stress_unique, 2);
 		struct fuse_in_header header = { .len = sizeof(header),
 						 .opcode = FUSE_READLINK,
