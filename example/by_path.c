@@ -188,14 +188,6 @@ int by_path_rename(const char *from, const char *to, unsigned int flags)
 
 /* ---- Opening files ---- */
 
-/* In the handle, beside the descriptor: that has O_APPEND. */
-#define APPENDS ((uint64_t)1 << 32)
-
-static uint64_t handle_of(int fd, const struct fuse_file_info *fi)
-{
-	return (uint64_t)fd | (fi->flags & O_APPEND ? APPENDS : 0);
-}
-
 /*
  * The kernel found no such name, but there may be one by now, or it may not have looked for as
  * long as negative_timeout lets it. That file is not new: it is not the caller's, and nobody
@@ -214,7 +206,7 @@ int by_path_create(const char *path, mode_t mode, struct fuse_file_info *fi)
 		close(fd);
 		return error;
 	}
-	fi->fh = handle_of(fd, fi);
+	fi->fh = append_handle(fd, fi->flags);
 	return 0;
 }
 
@@ -229,33 +221,6 @@ int by_path_open(const char *path, struct fuse_file_info *fi)
 		fi->direct_io = 1;
 		fi->parallel_direct_writes = 1;
 	}
-	fi->fh = handle_of(fd, fi);
+	fi->fh = append_handle(fd, fi->flags);
 	return 0;
-}
-
-/* ---- Writing to them ---- */
-
-/*
- * On a descriptor with O_APPEND Linux writes to the end whatever the offset. That is as it
- * has to be for a client that appends, because others may append to the file in the source,
- * and the client's kernel does not know where it ends now. It is wrong for pages of a mapping,
- * which may come by way of any file that is open for writing, and for a client that has since
- * taken O_APPEND away: these are rare enough to get a descriptor for each write.
- */
-int by_path_fd_to_write(const struct fuse_file_info *fi)
-{
-	char path[32];
-	int flags;
-
-	if (!(fi->fh & APPENDS) || (!fi->writepage && fi->flags & O_APPEND))
-		return fd_of(fi);
-	flags = fcntl(fd_of(fi), F_GETFL) & (O_SYNC | O_DSYNC | O_DIRECT);
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd_of(fi));
-	return result(open(path, flags | O_WRONLY | O_CLOEXEC));
-}
-
-void by_path_written(const struct fuse_file_info *fi, int fd)
-{
-	if (fd >= 0 && fd != fd_of(fi))
-		close(fd);
 }

@@ -11,6 +11,8 @@
 
 #include <errno.h>
 
+#include "append.h"
+
 /* What a system call returned, in the form in which an operation returns it. */
 static inline int result(int res)
 {
@@ -52,12 +54,5 @@ static inline int fd_of(const struct fuse_file_info *fi)
 {
 	return (int)fi->fh;
 }
-
-/*
- * The descriptor for one write, or a negative errno value; and the end of that. It is not always
- * the file's own.
- */
-int by_path_fd_to_write(const struct fuse_file_info *fi);
-void by_path_written(const struct fuse_file_info *fi, int fd);
 
 #endif

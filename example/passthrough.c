@@ -80,11 +80,11 @@ static int pt_read(const char *path, char *buf, size_t size, off_t off,
 static int pt_write(const char *path, const char *buf, size_t size, off_t off,
 		    struct fuse_file_info *fi)
 {
-	int fd = by_path_fd_to_write(fi), res = fd;
+	int fd = append_fd_to_write(fi), res = fd;
 
 	if (fd >= 0)
 		res = result((int)pwrite(fd, buf, size, off));
-	by_path_written(fi, fd);
+	append_written(fi, fd);
 	return res;
 }
 

@@ -183,7 +183,7 @@ static int fh_write_buf(const char *path, struct fuse_bufvec *buf, off_t off,
 			struct fuse_file_info *fi)
 {
 	struct fuse_bufvec to = FUSE_BUFVEC_INIT(fuse_buf_size(buf));
-	int fd = by_path_fd_to_write(fi), res;
+	int fd = append_fd_to_write(fi), res;
 
 	if (fd < 0)
 		return fd;
@@ -191,7 +191,7 @@ static int fh_write_buf(const char *path, struct fuse_bufvec *buf, off_t off,
 	to.buf[0].fd = fd;
 	to.buf[0].pos = off;
 	res = (int)fuse_buf_copy(&to, buf, FUSE_BUF_SPLICE_NONBLOCK);
-	by_path_written(fi, fd);
+	append_written(fi, fd);
 	return res;
 }
 

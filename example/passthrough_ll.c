@@ -43,6 +43,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "append.h"
+
 /*
  * A file that the kernel knows of. Its descriptor (O_PATH) finds it whatever becomes of its
  * names, and keeps its inode number in the source from being used for another.
@@ -458,9 +460,7 @@ static void ll_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync,
 	reply_result(req, datasync ? fdatasync(fd) : fsync(fd));
 }
 
-/* Files: fh is a descriptor, and whether that has O_APPEND. */
-
-#define APPENDS ((uint64_t)1 << 32)
+/* Files: fh is a descriptor, and whether that has O_APPEND: see append.h. */
 
 /*
  * When the kernel collects writes, it reads what is around them, on files that were opened
@@ -473,11 +473,6 @@ static int flags_for(int flags)
 	if (fs.writeback)
 		flags &= ~O_APPEND;
 	return (flags & ~(O_NOFOLLOW | O_DIRECT)) | O_CLOEXEC;
-}
-
-static uint64_t handle_of(int fd, const struct fuse_file_info *fi)
-{
-	return (uint64_t)fd | (flags_for(fi->flags) & O_APPEND ? APPENDS : 0);
 }
 
 static void set_cache(struct fuse_file_info *fi)
@@ -495,7 +490,7 @@ static void ll_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		fuse_reply_err(req, errno);
 		return;
 	}
-	fi->fh = handle_of(fd, fi);
+	fi->fh = append_handle(fd, flags_for(fi->flags));
 	set_cache(fi);
 	if (fuse_reply_open(req, fi) < 0)
 		close(fd);
@@ -521,7 +516,7 @@ static void ll_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 		fuse_reply_err(req, error);
 		return;
 	}
-	fi->fh = handle_of(fd, fi);
+	fi->fh = append_handle(fd, flags_for(fi->flags));
 	set_cache(fi);
 	if (fuse_reply_create(req, &e, fi) < 0) {
 		node_put(node_of(e.ino), 1);
@@ -547,37 +542,17 @@ static void ll_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	fuse_reply_data(req, &source, 0);
 }
 
-/*
- * On a descriptor with O_APPEND Linux writes to the end whatever the offset. That is as it
- * has to be for a client that appends, because others may append to the file in the source,
- * and the client's kernel does not know where it ends now. It is wrong for pages of a mapping,
- * which may come by way of any file that is open for writing, and for a client that has since
- * taken O_APPEND away: these are rare enough to get a descriptor for each write.
- */
-static int fd_to_write(const struct fuse_file_info *fi)
-{
-	char path[PROC_PATH_SIZE];
-	int fd = (int)fi->fh, flags;
-
-	if (!(fi->fh & APPENDS) || (!fi->writepage && fi->flags & O_APPEND))
-		return fd;
-	flags = fcntl(fd, F_GETFL) & (O_SYNC | O_DSYNC);
-	fd = open(proc_path(path, fd), flags | O_WRONLY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
-}
-
 static void ll_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *bufv,
 			 off_t off, struct fuse_file_info *fi)
 {
 	struct fuse_bufvec target = place_in_file(fi, fuse_buf_size(bufv), off);
-	int fd = fd_to_write(fi);
+	int fd = append_fd_to_write(fi);
 	ssize_t written = fd;
 
 	target.buf[0].fd = fd;
 	if (fd >= 0)
 		written = fuse_buf_copy(&target, bufv, 0);
-	if (fd >= 0 && fd != (int)fi->fh)
-		close(fd);
+	append_written(fi, fd);
 	if (written < 0)
 		fuse_reply_err(req, (int)-written);
 	else
