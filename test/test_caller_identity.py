@@ -26,6 +26,7 @@ import pytest
 
 from fusetest import libc
 from fusetest.child import Credentials, call, run
+from fusetest.files import opened
 from fusetest.mount import Mount
 
 ALICE, BOB, STAFF, CREW = 30001, 30002, 30010, 30011
@@ -219,15 +220,6 @@ OPERATIONS = {}  # name: function, and the names it needs in the folder, or None
 def table(**operations):
     for name, function in operations.items():
         OPERATIONS[name] = function, None
-
-
-@contextlib.contextmanager
-def opened(path, flags, mode=0o666):
-    fd = os.open(path, flags, mode)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
 
 
 def opens(path, flags, mode=0o666):

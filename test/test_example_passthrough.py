@@ -15,6 +15,7 @@ import time
 import pytest
 
 from fusetest.child import Child, Credentials, call
+from fusetest.files import opened
 from fusetest.mount import Mount
 
 pytestmark = [pytest.mark.sanitize, pytest.mark.transport("dev-multi", "io_uring")]
@@ -41,15 +42,6 @@ def serve(work, transport, program, *options, **kwargs):
     )
     mount.source = source
     return mount
-
-
-@contextlib.contextmanager
-def opened(path, flags, mode=0o666):
-    fd = os.open(path, flags, mode)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
 
 
 def _outcome(function, *args):

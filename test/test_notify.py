@@ -18,6 +18,7 @@ import pytest
 from fusetest import libc, pattern
 from fusetest.allops import Servers
 from fusetest.child import Child, call
+from fusetest.files import opened
 
 pytestmark = [pytest.mark.client, pytest.mark.sanitize]
 
@@ -52,15 +53,6 @@ def fails(*names):
     with pytest.raises(OSError) as caught:
         yield
     assert caught.value.errno in [getattr(errno, name) for name in names], caught.value
-
-
-@contextmanager
-def opened(path, flags=os.O_RDWR):
-    fd = os.open(path, flags)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
 
 
 def eventually(condition, timeout=10):
