@@ -114,24 +114,17 @@ uint64_t fuse_rings_new(struct fuse_session *se, uint64_t kernel_flags)
 	return fuse_uring_init_flags(uring);
 }
 
-static bool are_running(struct fuse_session *se)
+/* With stop_lock held. */
+static void stop(struct fuse_session *se)
 {
 	bool running;
 
 	pthread_mutex_lock(&se->transport_lock);
 	running = se->uring_runs;
-	pthread_mutex_unlock(&se->transport_lock);
-	return running;
-}
-
-/* With stop_lock held. */
-static void stop(struct fuse_session *se)
-{
-	if (!are_running(se))
-		return;
-	pthread_mutex_lock(&se->transport_lock);
 	se->uring_runs = false;
 	pthread_mutex_unlock(&se->transport_lock);
+	if (!running)
+		return;
 	fuse_uring_stop(se->uring);
 	atomic_store(&se->on_rings, false);
 }
@@ -143,7 +136,8 @@ static int start_locked(struct fuse_session *se)
 	const char *pool;
 	int error;
 
-	if (!are_running(se))
+	/* Who else clears it has the lock, and it is set in this thread only. */
+	if (!se->uring_runs)
 		return 0; /* stopped before they could begin */
 	atomic_store(&se->on_rings, true);
 	/* Before the first open can arrive. Where it does not come about, the kernel ignores it. */
