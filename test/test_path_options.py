@@ -5,6 +5,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import select
 import signal
 import struct
 import subprocess
@@ -127,6 +128,21 @@ def test_inode_numbers(work, transport):
         # Now that they have been looked up they are known.
         _, _, listed = call(_numbers, mount.path)
         assert listed == {"file": file, "sleep": other}
+
+
+@pytest.mark.transport("dev-multi")
+@pytest.mark.parametrize("options", [[], ["modules=subdir", "subdir=/"]])
+def test_poll_without_an_operation(work, transport, options):
+    """The handle that comes with a poll() that waits has nobody who would free it then."""
+
+    def use():
+        with open(mount.path / "file", "rb", buffering=0) as file:
+            poll = select.poll()
+            poll.register(file, select.POLLIN)
+            return [event for _, event in poll.poll(1000)]
+
+    with pathops(work, transport, *options) as mount:
+        assert call(use) == [select.POLLIN]
 
 
 @pytest.mark.transport("dev-multi")

@@ -213,7 +213,17 @@ static int rewrite_ioctl(const char *path, unsigned int cmd, void *arg,
 static int rewrite_poll(const char *path, struct fuse_file_info *fi,
 			struct fuse_pollhandle *ph, unsigned *reventsp)
 {
-	PASS_ON(int, fuse_fs_poll, path, fi, ph, reventsp);
+	struct fuse_rewrite *rewrite = own();
+	char *below;
+	int res = down(rewrite, path, &below);
+
+	/* The handle belongs to whom it was passed to last. */
+	if (res == 0)
+		res = fuse_fs_poll(rewrite->below, below, fi, ph, reventsp);
+	else
+		fuse_pollhandle_destroy(ph);
+	free(below);
+	return res;
 }
 
 static int rewrite_opendir(const char *path, struct fuse_file_info *fi)

@@ -302,6 +302,9 @@ int fuse_fs_ioctl(struct fuse_fs *fs, const char *path, unsigned int cmd, void *
 int fuse_fs_poll(struct fuse_fs *fs, const char *path, struct fuse_file_info *fi,
 		 struct fuse_pollhandle *ph, unsigned *reventsp)
 {
+	/* The handle goes to the operation for good. Where there is none, nobody keeps it. */
+	if (!fs->op.poll)
+		fuse_pollhandle_destroy(ph);
 	return CALL(fs, -ENOSYS, poll, path, fi, ph, reventsp);
 }
 
