@@ -271,19 +271,30 @@ int fuse_decode_lseek(struct fuse_req *req, struct fuse_message *message)
 	return 0;
 }
 
-/* Both widths: they differ in the reply only. */
+/*
+ * Both widths. A reply to the narrow one counts in 32 bits, so it is not asked for more: what
+ * was copied beyond that would be reported as little or nothing. The limit keeps whole pages.
+ */
+static size_t copy_length(const struct fuse_req *req, uint64_t length)
+{
+	const uint64_t countable = UINT32_MAX & ~(uint64_t)4095;
+
+	if (req->opcode != FUSE_COPY_FILE_RANGE_64 && length > countable)
+		return (size_t)countable;
+	return length < SIZE_MAX ? (size_t)length : SIZE_MAX;
+}
+
 int fuse_decode_copy_file_range(struct fuse_req *req, struct fuse_message *message)
 {
 	const struct fuse_copy_file_range_in *in = (const void *)message->arg;
 	struct fuse_file_info from = { .fh = in->fh_in };
 	struct fuse_file_info to = { .fh = in->fh_out };
-	size_t length = in->len < SIZE_MAX ? (size_t)in->len : SIZE_MAX;
 
 	if (!fuse_req_ops(req)->copy_file_range)
 		return -ENOSYS;
 	fuse_req_ops(req)->copy_file_range(req, req->nodeid, (off_t)in->off_in, &from,
 					   in->nodeid_out, (off_t)in->off_out, &to,
-					   length, (int)in->flags);
+					   copy_length(req, in->len), (int)in->flags);
 	return 0;
 }
 
