@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+from fusetest import libc
 from fusetest.build import BUILD
 from fusetest.child import Child, Credentials, call, run
 from fusetest.mount import Mount
@@ -295,6 +296,45 @@ def test_closed_while_a_rename_over_it_fails(work, transport, args, closed_after
     assert names[2].startswith("/.fuse_hidden"), done
     assert ("release", None if args else "/refused") in done, done
     assert "unlink" not in [name for name, _ in done], done
+
+
+@pytest.mark.transport("dev-multi", "io_uring")
+def test_rename_that_can_neither_be_done_nor_undone(work, transport):
+    """Then the file has lost its name, but no more than that."""
+    def use():
+        fd = os.open(mount.path / "stuck", os.O_RDONLY)
+        expect(errno.EIO, os.rename, mount.path / "file", mount.path / "stuck")
+        os.close(fd)
+
+    with pathops(work, transport) as mount:
+        call(use)
+        time.sleep(0.3)  # for its release
+        done = [one.name for one in call(report, mount.path)]
+    assert done.count("rename") == 3 and "release" in done, done
+    assert "unlink" not in done, done
+
+
+@pytest.mark.transport("dev-multi", "io_uring")
+@pytest.mark.parametrize("hidden_first", [False, True])
+def test_exchange_with_a_removed_file(work, transport, hidden_first):
+    """It has a name again, which its last close does not take away."""
+    def use():
+        (mount.path / "a").write_bytes(b"a")
+        (mount.path / "removed").write_bytes(b"removed")
+        fd = os.open(mount.path / "removed", os.O_RDONLY)
+        os.unlink(mount.path / "removed")
+        (hidden,) = set(os.listdir(mount.path)) - {"a"}
+        pair = (mount.path / hidden, mount.path / "a")
+        libc.renameat2(*(pair if hidden_first else pair[::-1]), libc.RENAME_EXCHANGE)
+        os.close(fd)
+        return hidden
+
+    with serve(work, transport, "passthrough") as mount:
+        source = mount.source
+        hidden = call(use)
+        time.sleep(0.3)  # for its release
+    found = {path.name: path.read_bytes() for path in source.iterdir()}
+    assert found == {"a": b"removed", hidden: b"a"}
 
 
 @pytest.mark.transport("dev-multi", "rings")

@@ -32,6 +32,16 @@ bool fuse_is_to_be_hidden(struct fuse *f, const struct fuse_place *place)
 	return open;
 }
 
+bool fuse_is_hidden(struct fuse *f, const struct fuse_place *place)
+{
+	bool hidden;
+
+	fuse_tree_lock(&f->tree);
+	hidden = place->node && place->node->hidden;
+	fuse_tree_unlock(&f->tree);
+	return hidden;
+}
+
 /* The path of another name in the directory of a path. */
 static char *sibling(const char *path, const char *name)
 {
@@ -132,13 +142,16 @@ void fuse_hidden_for_good(struct fuse *f, struct fuse_place *place,
 	remove_now(f, place->node, hidden_path, false);
 }
 
-void fuse_unhide(struct fuse *f, struct fuse_place *place, const char *hidden_path)
+/* Nobody has removed it: if it has to keep the name it was given, it stays there all the same. */
+void fuse_unhide(struct fuse *f, struct fuse_place *place, const char *hidden_path,
+		 bool was_hidden)
 {
-	if (fuse_fs_rename(f->fs, hidden_path, place->path, 0) != 0)
-		return;
+	int error = fuse_fs_rename(f->fs, hidden_path, place->path, 0);
+
 	fuse_tree_lock(&f->tree);
-	fuse_node_set_hidden(&f->tree.nodes, place->node, false);
-	fuse_node_rename(&f->tree.nodes, place->node, place->dir, place->name);
+	fuse_node_set_hidden(&f->tree.nodes, place->node, was_hidden);
+	if (!error)
+		fuse_node_rename(&f->tree.nodes, place->node, place->dir, place->name);
 	fuse_tree_unlock(&f->tree);
 }
 

@@ -202,9 +202,11 @@ static int move_in_tree(struct fuse *f, struct fuse_place *from, struct fuse_pla
 	} else if (to->node && !to->node->hidden) {
 		fuse_node_remove_name(nodes, to->node);
 	}
-	/* Somebody has rescued it. */
+	/* Who moves a hidden file keeps it; an exchange moves both. */
 	if (!error && from->node && from->node->hidden)
 		fuse_node_set_hidden(nodes, from->node, false);
+	if (!error && (flags & RENAME_EXCHANGE) && to->node && to->node->hidden)
+		fuse_node_set_hidden(nodes, to->node, false);
 	fuse_tree_unlock(&f->tree);
 	return error;
 }
@@ -214,6 +216,7 @@ static int rename_over(struct fuse_op *op, struct fuse_place *from, struct fuse_
 		       unsigned int flags)
 {
 	bool replaces = !(flags & (RENAME_EXCHANGE | RENAME_NOREPLACE));
+	bool was_hidden = replaces && fuse_is_hidden(op->f, to);
 	char *hidden_path = NULL;
 	int error = 0;
 
@@ -223,7 +226,7 @@ static int rename_over(struct fuse_op *op, struct fuse_place *from, struct fuse_
 		return error;
 	error = fuse_fs_rename(op->f->fs, from->path, to->path, flags);
 	if (error && hidden_path)
-		fuse_unhide(op->f, to, hidden_path);
+		fuse_unhide(op->f, to, hidden_path, was_hidden);
 	else if (hidden_path)
 		fuse_hidden_for_good(op->f, to, hidden_path);
 	free(hidden_path);

@@ -192,8 +192,11 @@ int fuse_hide(struct fuse *f, struct fuse_place *place, char **hidden_path);
 /* It stays so: removes it if it has been closed meanwhile. */
 void fuse_hidden_for_good(struct fuse *f, struct fuse_place *place,
 			  const char *hidden_path);
-/* Takes that back. */
-void fuse_unhide(struct fuse *f, struct fuse_place *place, const char *hidden_path);
+/* Takes that back; what was hidden before, as fuse_is_hidden() has told, stays so. */
+void fuse_unhide(struct fuse *f, struct fuse_place *place, const char *hidden_path,
+		 bool was_hidden);
+/* Whether what is at an exclusively claimed place was removed and is only still open. */
+bool fuse_is_hidden(struct fuse *f, const struct fuse_place *place);
 /* The last one has closed a hidden file: removes it, unless it is no such any more. */
 void fuse_remove_hidden(struct fuse *f, fuse_ino_t ino);
 /* The session ends. */

@@ -6,7 +6,8 @@
  * last opened. /file takes anything. /sleep is read in ten seconds, or until the reader is
  * interrupted: by a signal (intr), or because fuse_interrupted() says so (/ask). /locks has
  * whatever locks anybody wants, and one of nobody's at byte 100. /made is there once it is made.
- * /refused takes a second to be renamed, or replaced, and the latter is refused at last.
+ * /refused takes a second to be renamed, or replaced, and the latter is refused at last. Nothing is
+ * ever renamed to /stuck.
  * Any of them, and /folder, takes the controls below, and has its block i at 100 * i on the device.
  *
  * --nullpath-ok, --hard-remove set what the names say.
@@ -87,7 +88,7 @@ static void *op_init(struct fuse_conn_info *conn, struct fuse_config *cfg)
 static int op_getattr(const char *path, struct stat *attr, struct fuse_file_info *fi)
 {
 	static const char *const names[] = {
-		"report", "file", "sleep", "ask", "locks", "groups", "refused",
+		"report", "file", "sleep", "ask", "locks", "groups", "refused", "stuck",
 	};
 
 	note("getattr", path, "%s", fi ? "open" : "");
@@ -232,6 +233,8 @@ static int op_rename(const char *from, const char *to, unsigned int flags)
 	bool replaces = strcmp(to, "/refused") == 0;
 
 	note("rename", from, "%s %u", to, flags);
+	if (strcmp(to, "/stuck") == 0)
+		return -EIO;
 	if (strncmp(from, "/.fuse_hidden", 13) == 0)
 		return 0;
 	if (replaces || strcmp(from, "/refused") == 0)
