@@ -51,7 +51,10 @@ static void end(void *userdata)
 	f->fs = NULL;
 }
 
-/* A rename has another place, and may be of a directory: anywhere is near. */
+/*
+ * Some have another place besides, of which nothing is known here, so that anywhere is near; and a
+ * rename may be of a directory. The last to release a hidden file removes it.
+ */
 static bool may_wait(void *userdata, uint32_t opcode, fuse_ino_t ino)
 {
 	struct fuse *f = userdata;
@@ -62,7 +65,12 @@ static bool may_wait(void *userdata, uint32_t opcode, fuse_ino_t ino)
 		return fuse_tree_may_wait(&f->tree, FUSE_ROOT_ID, true);
 	case FUSE_UNLINK:
 	case FUSE_RMDIR:
+	case FUSE_RELEASE:
 		return fuse_tree_may_wait(&f->tree, ino, true);
+	case FUSE_LINK:
+	case FUSE_COPY_FILE_RANGE:
+	case FUSE_COPY_FILE_RANGE_64:
+		return fuse_tree_may_wait_anywhere(&f->tree);
 	}
 	return fuse_tree_may_wait(&f->tree, ino, false);
 }

@@ -315,6 +315,11 @@ bool fuse_tree_may_wait(struct fuse_tree *tree, fuse_ino_t ino, bool exclusive)
 	return may_wait;
 }
 
+bool fuse_tree_may_wait_anywhere(struct fuse_tree *tree)
+{
+	return atomic_load_explicit(&tree->in_way_of_all, memory_order_relaxed) != 0;
+}
+
 /* ---- Asking ---- */
 
 int fuse_tree_claim(struct fuse_tree *tree, struct fuse_claims *claims)

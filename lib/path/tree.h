@@ -34,8 +34,8 @@
  *
  * Over rings one thread takes all requests of a CPU. If it waited itself, what it waits for might
  * be one that it would have to take, whatever the exceptions say. So a request goes to another
- * thread if it might have to wait. That is looked at before it asks for its claims, and
- * what comes in between has just begun, so that it is waited for after all.
+ * thread if it might have to wait (may_wait() in fs.c). That is looked at before it asks for its
+ * claims, and what comes in between has just begun, so that it is waited for after all.
  *
  * One mutex guards the tree. No operation is called under it, and nothing waits.
  */
@@ -106,6 +106,8 @@ int fuse_tree_claim(struct fuse_tree *tree, struct fuse_claims *claims);
  * wait. Where few threads take requests, none of them should.
  */
 bool fuse_tree_may_wait(struct fuse_tree *tree, fuse_ino_t ino, bool exclusive);
+/* The same for a shared claim on whatever node. */
+bool fuse_tree_may_wait_anywhere(struct fuse_tree *tree);
 /* Holds none of them any more; the paths stay as they were. */
 void fuse_tree_let_go(struct fuse_tree *tree, struct fuse_claims *claims);
 /* The end: claims, if held still, and paths. */
