@@ -226,7 +226,7 @@ bool fuse_rings_run_caller(struct fuse_session *se)
  */
 void fuse_rings_stop(struct fuse_session *se)
 {
-	if (fuse_rings_run_caller(se))
+	if (fuse_session_awaits_caller(se))
 		return;
 	pthread_mutex_lock(&se->stop_lock);
 	stop(se);

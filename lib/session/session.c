@@ -81,6 +81,9 @@ static const struct fuse_protocol_hooks hooks = {
 	.channel_path = on_channel_path,
 };
 
+/* The session whose handlers take turns and in one of which this thread is, or NULL. */
+static _Thread_local const struct fuse_session *has_the_turn;
+
 /*
  * A filesystem that runs the single-threaded loop, or a loop of its own, relies on being
  * called by one thread at a time. Rings have a thread for every queue, so while there are rings
@@ -91,13 +94,23 @@ static void dispatch(struct fuse_req *req)
 {
 	struct fuse_session *se = session_of(req->protocol);
 	bool take_turns = se->mode != FUSE_SESSION_MULTI && atomic_load(&se->on_rings);
+	const struct fuse_session *outer = has_the_turn;
 
 	FUSE_REQUEST_ARRIVES(req->protocol);
-	if (take_turns)
+	if (take_turns) {
 		pthread_mutex_lock(&se->handler_lock);
+		has_the_turn = se;
+	}
 	fuse_protocol_dispatch(req);
-	if (take_turns)
+	if (take_turns) {
+		has_the_turn = outer;
 		pthread_mutex_unlock(&se->handler_lock);
+	}
+}
+
+bool fuse_session_awaits_caller(struct fuse_session *se)
+{
+	return has_the_turn == se || fuse_rings_run_caller(se);
 }
 
 /* ---- New and destroy ---- */
@@ -389,7 +402,7 @@ static void unmount(struct fuse_session *se)
 /* Who comes second waits until it is done, but for a handler, which the first one may wait for. */
 void fuse_session_unmount(struct fuse_session *se)
 {
-	if (!fuse_rings_run_caller(se))
+	if (!fuse_session_awaits_caller(se))
 		pthread_mutex_lock(&se->unmount_lock);
 	else if (pthread_mutex_trylock(&se->unmount_lock) != 0)
 		return;
@@ -492,10 +505,12 @@ int fuse_session_receive_buf(struct fuse_session *se, struct fuse_buf *buf)
 
 	if (!se->dev)
 		return -ENOTCONN;
-	received = reserve(se, buf);
-	if (received)
-		return received;
-	received = fuse_dev_receive_into(fuse_dev_first_channel(se->dev), buf);
+	do {
+		received = reserve(se, buf);
+		if (received)
+			return received;
+		received = fuse_dev_receive_into(fuse_dev_first_channel(se->dev), buf);
+	} while (received == -EMSGSIZE && buf->mem_size < fuse_dev_bufsize(se->dev));
 	if (received == 0)
 		fuse_session_exit(se);
 	return received;

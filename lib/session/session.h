@@ -11,7 +11,7 @@
  *                   session.c); a handler may call anything below
  *   unmount_lock    held while the session is unmounted
  *   stop_lock       held while rings start, and until they have stopped; handlers go on under
- *                   both, so none of them waits for either
+ *                   both, so none of them waits for either: fuse_session_awaits_caller()
  *   transport_lock  which transport there is; nothing blocks under it
  *   stats->lock     the statistics thread's wish list
  *   channel_lock    the memory channel; taken alone
@@ -124,6 +124,12 @@ void fuse_session_fail(struct fuse_session *se, int error);
 void fuse_session_interrupt(struct fuse_session *se);
 
 /*
+ * Whether the caller is a handler that who stops the rings waits for: one in a thread of theirs, or
+ * one whose turn others wait for.
+ */
+bool fuse_session_awaits_caller(struct fuse_session *se);
+
+/*
  * Opens a device of the kernel's, with a number that no standard stream has. A descriptor,
  * or -1 and errno.
  */
@@ -147,7 +153,7 @@ uint64_t fuse_rings_new(struct fuse_session *se, uint64_t kernel_flags);
 void fuse_rings_start(struct fuse_session *se);
 /* For a loop that begins when an earlier one has stopped the rings. */
 void fuse_rings_restart(struct fuse_session *se);
-/* No handler runs in a thread of theirs after this. Not to be called by a handler. */
+/* No handler runs in a thread of theirs after this. Does nothing if a handler calls. */
 void fuse_rings_stop(struct fuse_session *se);
 /* Whether the caller is a handler in a thread of theirs. */
 bool fuse_rings_run_caller(struct fuse_session *se);

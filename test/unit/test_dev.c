@@ -22,6 +22,7 @@ static struct fuse_dev *dev;
 static struct fuse_dev_channel *channel;
 static unsigned spliced_in, spliced_out;
 static int fail_read; /* errno of the next read */
+static size_t grow;   /* to this, just before the next read, which the kernel then refuses */
 
 /* What the handler saw. */
 static struct fuse_req *taken;
@@ -36,6 +37,11 @@ static bool leave_in_pipe;
 static ssize_t do_read(int fd, void *buf, size_t size, void *userdata)
 {
 	(void)userdata;
+	if (grow) {
+		fuse_dev_configure(dev, grow, false, false, false);
+		grow = 0;
+		fail_read = EINVAL;
+	}
 	if (fail_read) {
 		errno = fail_read;
 		fail_read = 0;
@@ -247,7 +253,21 @@ static void test_receive(void)
 	CHECK_INT(foreign.mem_size, MOST);
 	fuse_dev_process(channel, &foreign);
 	check_body(100);
+
+	CASE("messages grow when memory has been made and before the read");
+	foreign.mem_size = MOST;
+	grow = 3 * MOST;
+	CHECK_INT(fuse_dev_receive_into(channel, &foreign), -EMSGSIZE);
 	free(mem);
+	fuse_dev_configure(dev, MOST, false, false, false);
+	send_request(9, 10);
+	grow = 3 * MOST;
+	CHECK_INT(fuse_dev_receive(channel, &buf), sizeof(struct fuse_in_header) + 10);
+	CHECK_INT(buf.mem_size, 3 * MOST);
+	fuse_dev_buf_free(&buf);
+	fail_read = EINVAL;
+	CHECK_INT(fuse_dev_receive(channel, &buf), -EINVAL);
+	fuse_dev_buf_free(&buf);
 
 	CASE("a larger buffer is made when it is called for");
 	fuse_dev_configure(dev, 2 * MOST, false, false, false);
@@ -654,7 +674,7 @@ static void test_no_memory(void)
 	CASE("a reply in many pieces is an error then");
 	req = hold_request(62);
 	allow_memory(false);
-	CHECK_INT(req->transport->reply(req, 0, iov, count), 0);
+	CHECK_INT(req->transport->reply(req, 0, iov, count), -ENOMEM);
 	allow_memory(true);
 	check_refused(62);
 	req->transport->finish(req);

@@ -306,11 +306,23 @@ static ssize_t receive_once(struct fuse_dev_channel *channel, struct fuse_buf *b
 	return read_message(channel, buf);
 }
 
+/* INIT, which another thread answers, may let messages grow before the read. */
+static bool is_outgrown(const struct fuse_dev_channel *channel,
+			const struct fuse_buf *buf)
+{
+	return buf->mem_size < fuse_dev_bufsize(channel->dev);
+}
+
 int fuse_dev_receive(struct fuse_dev_channel *channel, struct fuse_buf *buf)
 {
-	int error = reserve(channel->dev, buf);
+	int got;
 
-	return error ? error : fuse_dev_receive_into(channel, buf);
+	do {
+		got = reserve(channel->dev, buf);
+		if (!got)
+			got = fuse_dev_receive_into(channel, buf);
+	} while (got == -EMSGSIZE && is_outgrown(channel, buf));
+	return got;
 }
 
 int fuse_dev_receive_into(struct fuse_dev_channel *channel, struct fuse_buf *buf)
@@ -328,6 +340,8 @@ int fuse_dev_receive_into(struct fuse_dev_channel *channel, struct fuse_buf *buf
 
 	if (got == -ENODEV || got == -ECONNABORTED)
 		return 0;
+	if (got == -EINVAL && is_outgrown(channel, buf))
+		return -EMSGSIZE;
 	if (got < 0) {
 		if (got != -EINTR && got != -EAGAIN)
 			fuse_log(FUSE_LOG_ERR, "fuse: cannot receive a request: %s\n",

@@ -63,8 +63,8 @@ int fuse_dev_receive(struct fuse_dev_channel *channel, struct fuse_buf *buf);
 void fuse_dev_buf_free(struct fuse_buf *buf);
 
 /*
- * The same into memory of the caller's, of buf->mem_size bytes: it is never replaced, not even if
- * fuse_dev_bufsize() has grown since the caller looked.
+ * The same into memory of the caller's, of buf->mem_size bytes: it is never replaced. -EMSGSIZE if
+ * it has become too small, because fuse_dev_bufsize() has grown since the caller looked.
  */
 int fuse_dev_receive_into(struct fuse_dev_channel *channel, struct fuse_buf *buf);
 

@@ -136,8 +136,8 @@ static int reply(struct fuse_req *req, int error, const struct iovec *iov, int c
 	sent = send_iov(&message, iov, count);
 	/* Nobody would answer the request if there is no memory to put the pieces together in. */
 	if (sent && count > 0 && !message.on_its_way)
-		return reply(req, sent, NULL, 0);
-	if (!sent)
+		reply(req, sent, NULL, 0);
+	else if (!sent)
 		count_reply(channel->dev, error);
 	return sent;
 }
