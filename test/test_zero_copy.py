@@ -767,24 +767,30 @@ def test_file_that_reads_into_its_own_process_only(work, transport):
 
 
 @pytest.mark.parametrize("before", [0, 400])
-def test_such_a_file_that_is_closed_at_once(work, transport, before):
-    """After many others it may come too late, once; but nobody gets what has its number now."""
+@pytest.mark.parametrize("name", ["environ_closed", "mixed_closed"])
+def test_such_a_file_that_is_closed_at_once(work, transport, name, before):
+    """
+    After many others it may come too late, once; but nobody gets what has its number now, or only
+    what came from an ordinary file before it.
+    """
 
     def read_at_once(path, size):
         os.sched_setaffinity(0, {0})
         for _ in range(before):
             assert read_some(path / "closed", 4096) == bytes(4096)
-        return [read_some(path / "environ_closed", size + 10) for _ in range(20)]
+        return [read_some(path / name, size + 10) for _ in range(20)]
 
     with serve(work, transport, "direct_io") as mount:
         (mount.folder / "closed").write_bytes(bytes(8192))
-        wanted = Path(f"/proc/{mount.pid}/environ").read_bytes()
+        environ = Path(f"/proc/{mount.pid}/environ").read_bytes()
+        program = Path(f"/proc/{mount.pid}/exe").read_bytes()
+        wanted = program[:4096] + environ if name == "mixed_closed" else environ
         found = call(read_at_once, mount.path, len(wanted))
         if before and mount.transport.is_zero_copy:
             assert found[0] in (wanted, "EIO")
             found = found[1:]
         assert set(found) == {wanted}
-        assert call(read_some, mount.path / "environ", len(wanted) + 10) == wanted
+        assert call(read_some, mount.path / "environ", len(environ) + 10) == environ
 
 
 @pytest.fixture

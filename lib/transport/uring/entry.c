@@ -19,7 +19,7 @@
 /* How often an entry whose commit was refused is registered anew. */
 #define MISHAPS_MAX 3
 
-/* Descriptors after which files count as fit for moves. */
+/* Replies with descriptors after which files count as fit for moves. */
 #define FDS_KEPT 64
 
 static struct fuse_uring_entry *entry_of(struct fuse_req *req)

@@ -309,7 +309,7 @@ bool fuse_uring_ask_to_transfer(struct fuse_uring_entry *entry);
 void fuse_uring_ask_to_cancel(struct fuse_uring_queue *queue, uint64_t unique);
 /* Settles what other threads have finished. Returns true if there was anything. */
 bool fuse_uring_collect(struct fuse_uring_queue *queue);
-/* From now on finished requests vanish. Called by the owner as its last act. */
+/* From now on finished requests vanish. Called by the owner at its end. */
 void fuse_uring_orphan(struct fuse_uring_queue *queue);
 bool fuse_uring_is_orphaned(const struct fuse_uring_queue *queue);
 /* Makes the owner look round, if it sleeps. */
@@ -362,7 +362,7 @@ struct fuse_uring_queue {
 
 	/* Everybody's. */
 	_Alignas(64) _Atomic(struct fuse_uring_entry *) finished;
-	_Atomic unsigned finishing; /* threads that are in fuse_uring_finish() */
+	_Atomic unsigned finishing; /* threads that are handing an entry to the owner */
 	_Atomic bool sleeping;	    /* the owner sleeps or is about to */
 
 	/*
@@ -464,7 +464,7 @@ struct fuse_uring {
 	struct fuse_uring_reason why; /* the first queue's that failed; guarded by lock */
 	int error;		      /* the same */
 	unsigned failed;	      /* its number */
-	unsigned owners; /* threads started and not joined; the session's thread only */
+	unsigned owners; /* threads started and not joined; who starts and stops them takes turns */
 	struct fuse_memories *memories; /* NULL: the kernel knows nothing of the kind */
 	struct fuse_uring_control control;
 

@@ -330,7 +330,7 @@ static size_t sum_up(const struct fuse_uring_move *move, int *error)
 	return moved;
 }
 
-/* Out of a room all goes well, unless there is more in it than the client has room for. */
+/* A client would take EFAULT to be about its own memory. */
 static int error_for_client(const struct fuse_uring_entry *entry, int error)
 {
 	if (error == -EFAULT)
@@ -345,16 +345,18 @@ static int error_for_client(const struct fuse_uring_entry *entry, int error)
  */
 static bool needs_memory(const struct fuse_uring_move *move)
 {
-	bool refused = false;
+	for (unsigned i = 0; !move->from_room && i < move->count; i++)
+		if (move->pieces[i].result == -EFAULT)
+			return true;
+	return false;
+}
 
-	for (unsigned i = 0; i < move->count; i++) {
-		const struct fuse_uring_piece *piece = &move->pieces[i];
-
-		refused |= piece->result == -EFAULT;
-		if (piece->result > 0 && piece->off < 0)
-			return false; /* it could not be done again */
-	}
-	return refused && !move->from_room && !move->at_once;
+static bool can_be_repeated(const struct fuse_uring_move *move)
+{
+	for (unsigned i = 0; i < move->count; i++)
+		if (move->pieces[i].result > 0 && move->pieces[i].off < 0)
+			return false;
+	return true;
 }
 
 static void hand_to_copier(struct fuse_uring_entry *entry)
@@ -376,13 +378,19 @@ static void finish_move(struct fuse_uring_entry *entry)
 	int error;
 	size_t moved = sum_up(move, &error);
 
-	if (error == -EFAULT && !move->from_room)
+	if (needs_memory(move)) {
 		atomic_store_explicit(&entry->queue->uring->fds.refused, true,
 				      memory_order_relaxed);
-	if (needs_memory(move)) {
-		count_moved(entry, -(int64_t)move->announced);
-		hand_to_copier(entry);
-		return;
+		if (can_be_repeated(move) && !move->at_once) {
+			count_moved(entry, -(int64_t)move->announced);
+			hand_to_copier(entry);
+			return;
+		}
+		/* What was read before the piece that failed looked like all there is. */
+		if (can_be_repeated(move) && is_reply(entry)) {
+			error = -EIO;
+			moved = 0;
+		}
 	}
 	count_moved(entry, (int64_t)moved - (int64_t)move->announced);
 	entry->queue->spare_used |= !is_reply(entry) && fuse_uring_is_spare(entry);

@@ -176,6 +176,29 @@ static void closed_read(fuse_req_t req, struct file *file, size_t size, off_t of
 	reuse(fd);
 }
 
+/* The program's first page, and then the file. */
+static void mixed_read(fuse_req_t req, struct file *file, size_t size, off_t off)
+{
+	const size_t first = 4096;
+	struct {
+		struct fuse_bufvec vector;
+		struct fuse_buf more;
+	} all = { .vector = { .count = 2 } };
+	struct fuse_buf *buf = all.vector.buf;
+	int program = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	int fd = dup(file->fd);
+
+	if (off != 0 || size <= first) {
+		fuse_reply_err(req, EINVAL);
+	} else {
+		buf[0] = place_in(program, first, 0).buf[0];
+		buf[1] = place_in(fd, size - first, 0).buf[0];
+		fuse_reply_data(req, &all.vector, 0);
+	}
+	reuse(fd);
+	close(program);
+}
+
 static void closed_write(fuse_req_t req, struct file *file, struct fuse_bufvec *data,
 			 off_t off)
 {
@@ -959,6 +982,11 @@ const struct way ways[] = {
 	{ .name = "environ_closed",
 	  .target = "/proc/self/environ",
 	  .read = closed_read,
+	  .write = write_refused,
+	  .direct = true },
+	{ .name = "mixed_closed",
+	  .target = "/proc/self/environ",
+	  .read = mixed_read,
 	  .write = write_refused,
 	  .direct = true },
 	{ .name = "directory",
