@@ -490,19 +490,19 @@ under_strace = pytest.mark.skipif(
 )
 
 
-def held_up_unmount(sandbox, own):
-    """An fusermount3 -u that has looked at the mount, and for half a second does no more."""
+def held_up_unmount(sandbox, own, *only, call="umount2", nth=1):
+    """An fusermount3 -u that does no more for half a second, by default once it has looked."""
     trace = sandbox.work / "trace"
     slow = subprocess.Popen(
         sandbox.command(
-            ["strace", "-u", "nobody", "-o", trace, "-e", "trace=umount2", "-e",
-             "inject=umount2:delay_enter=500000", sandbox.program, "-u", own],
+            ["strace", "-u", "nobody", "-o", trace, *only, "-e", f"trace={call}", "-e",
+             f"inject={call}:delay_enter=500000:when={nth}", sandbox.program, "-u", own],
             0,
         ),
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert wait_until(lambda: trace.exists() and "umount2(" in trace.read_text())
+    assert wait_until(lambda: trace.exists() and trace.read_text().count(f"{call}(") == nth)
     return slow
 
 
@@ -536,6 +536,54 @@ def test_unmount_of_what_covers_somebody_elses(sandbox, own):
     user = hold_open(sandbox, own)
     assert sandbox.fusermount("-u", own).returncode == 0
     assert [entry.type for entry in sandbox.at(own)] == ["tmpfs"]
+    end(user)
+
+
+def test_unmount_of_a_stack_above_somebody_elses(sandbox, own):
+    """With mounts of one's own in between, too."""
+    sandbox.root("mount", "-t", "tmpfs", "-o", f"uid={USER},mode=755", "below", own)
+    stack(sandbox, own)
+    for left in (2, 1, 0):
+        user = hold_open(sandbox, own)
+        assert sandbox.fusermount("-u", own).returncode == 0
+        assert [entry.type for entry in sandbox.at(own)] == ["tmpfs"] + left * ["fuse"]
+        end(user)
+
+
+def test_unmount_of_a_stack_of_ones_own(sandbox, own):
+    """Nobody else's mount can be hit, so what is in use stays."""
+    stack(sandbox, own)
+    for left in (2, 1, 0):
+        user = hold_open(sandbox, own)
+        result = sandbox.fusermount("-u", own)
+        assert result.returncode == 1 and "busy" in result.stderr
+        end(user)
+        assert sandbox.fusermount("-u", own).returncode == 0
+        assert [entry.type for entry in sandbox.at(own)] == left * ["fuse"]
+
+
+def stack(sandbox, path):
+    """Three mounts of the user's on each other, by way of a directory that is held below them."""
+    mount = f"{PYTHON} {sandbox.client_program} {sandbox.program} . </dev/null"
+    result = sandbox.run("sh", "-c", f'cd "$1" && {mount} && {mount} && {mount}', "-", path)
+    assert result.returncode == 0, result.stderr
+    assert len(sandbox.mounts()) == 3
+
+
+@under_strace
+def test_unmount_while_a_directory_above_is_renamed(sandbox):
+    """Somebody else's mount below is found by another path than the one that was looked up."""
+    base = sandbox.directory("base")
+    point = base / "point"
+    point.mkdir()
+    os.chown(point, USER, USER)
+    sandbox.root("mount", "-t", "tmpfs", "-o", f"uid={USER},mode=755", "below", point)
+    sandbox.mount(point)
+    user = hold_open(sandbox, point)
+    slow = held_up_unmount(sandbox, point, "-P", "/proc/self/mountinfo", call="openat", nth=2)
+    base.rename(sandbox.work / "renamed")
+    assert "busy" not in slow.communicate()[1] and slow.returncode == 0
+    assert [entry.type for entry in sandbox.at(sandbox.work / "renamed" / "point")] == ["tmpfs"]
     end(user)
 
 
@@ -591,6 +639,14 @@ def test_wrong_settings_are_named_and_ignored(sandbox, own):
     (sandbox.etc / "fuse.conf").unlink()
     os.mkfifo(sandbox.etc / "fuse.conf")
     assert "ignoring /etc/fuse.conf: not a regular file" in sandbox.mount(own).error
+
+
+def test_settings_that_cannot_be_opened(sandbox, own):
+    """They may forbid what the defaults do not."""
+    (sandbox.etc / "fuse.conf").symlink_to("fuse.conf")
+    assert sandbox.refused(own) == (
+        "fusermount3: cannot open /etc/fuse.conf: Too many levels of symbolic links\n"
+    )
 
 
 def test_settings_need_not_be_readable(sandbox, own):

@@ -15,24 +15,31 @@
 #define PATH		  "/etc/fuse.conf"
 #define DEFAULT_MOUNT_MAX 1000
 
-/* As root, since it need not be readable for all. A pipe put there must not make it wait. */
-static FILE *open_config(const struct caller *caller)
+/*
+ * *file is NULL if there is none. As root, since it need not be readable for all. A pipe put there
+ * must not make it wait.
+ */
+static int open_config(const struct caller *caller, FILE **file)
 {
 	struct stat status;
-	FILE *file = NULL;
-	int fd;
+	int error = 0, fd;
 
+	*file = NULL;
 	privileges_raise();
 	fd = open(PATH, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
-		file = fdopen(fd, "r");
-	if (!file && (fd >= 0 || errno != ENOENT))
-		say("ignoring " PATH ": %s",
-		    fd >= 0 ? "not a regular file" : strerror(errno));
+	if (fd < 0 || fstat(fd, &status) != 0)
+		error = errno;
+	else if (!S_ISREG(status.st_mode))
+		say("ignoring " PATH ": not a regular file");
+	else if (!(*file = fdopen(fd, "r")))
+		error = errno;
 	privileges_lower(caller);
-	if (!file && fd >= 0)
+	if (!*file && fd >= 0)
 		close(fd);
-	return file;
+	if (error == 0 || (error == ENOENT && fd < 0))
+		return 0;
+	say("cannot open " PATH ": %s", strerror(error));
+	return -1;
 }
 
 /* Without comment and blanks around; in place */
@@ -92,7 +99,8 @@ int config_read(struct config *config, const struct caller *caller)
 	FILE *file;
 
 	*config = (struct config){ .mount_max = DEFAULT_MOUNT_MAX };
-	file = open_config(caller);
+	if (open_config(caller, &file) != 0)
+		return -1;
 	while (file && getline(&buffer, &size, file) > 0) {
 		const char *line = trim(buffer);
 		const char *reason = *line ? parse_line(config, line) : NULL;

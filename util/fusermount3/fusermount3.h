@@ -54,8 +54,9 @@ struct config {
 };
 
 /*
- * A file that is missing or partly wrong leaves the defaults, with a warning for what is wrong. One
- * that cannot be read to its end is an error: what it forbids may be in the rest.
+ * A file that is missing, not a regular one or partly wrong leaves the defaults, with a warning for
+ * what is wrong. One that cannot be opened, or not be read to its end, is an error: what it forbids
+ * may be in what is not seen. The caller can bring that about, by using up all open files.
  */
 int config_read(struct config *config, const struct caller *caller);
 

@@ -98,7 +98,8 @@ static int pin_open(struct pin *pin, const char *path)
 
 /*
  * 0 or an errno. Lazily, it is the mount that is held or none. Otherwise it must not be held, or
- * it would be busy, and is whatever is topmost then: what lies below must be the caller's, too.
+ * it would be busy, and is whatever is topmost there by then. That nothing but the caller's own lay
+ * below a moment ago makes it unlikely to be somebody else's, no more.
  */
 static int pin_unmount(struct pin *pin, bool lazy)
 {
@@ -180,41 +181,68 @@ static const char *why_not(const struct pin *pin, const struct caller *caller,
 							: "another user has mounted it";
 }
 
-/*
- * Whether something there is not the caller's to unmount. It would be what is unmounted in place of
- * his own on top of it, if he stops this process, unmounts that with umount(8), and goes on.
- */
-static int has_others_mounts(const char *mountpoint, const struct caller *caller,
-			     bool *others)
+/* 0 or an errno. *parent is the mount that the one with that id lies on, -1 if it is gone. */
+static int find_parent(int id, int *parent)
 {
-	struct fuse_mount_table table = { 0 };
-	struct fuse_mount_entry entry;
-	uid_t owner;
-	int error;
+	FILE *file = fopen("/proc/self/mountinfo", "re");
+	int error = 0, found, below;
+	char *line = NULL;
+	size_t size = 0;
 
-	*others = false;
-	if (fuse_mount_table_open(&table) != 0)
-		table.error = errno;
-	while (!table.error && fuse_mount_table_next(&table, &entry)) {
-		if (strcmp(entry.mountpoint, mountpoint) == 0 &&
-		    !(fuse_mount_entry_is_fuse(&entry) &&
-		      fuse_mount_entry_owner(&entry, &owner) && owner == caller->uid))
-			*others = true;
+	*parent = -1;
+	if (!file)
+		return errno;
+	errno = 0;
+	while (*parent < 0 && getline(&line, &size, file) > 0) {
+		if (sscanf(line, "%d %d", &found, &below) == 2 && found == id)
+			*parent = below;
 	}
-	error = table.error;
-	fuse_mount_table_close(&table);
+	if (*parent < 0 && !feof(file))
+		error = errno ? errno : EIO;
+	free(line);
+	fclose(file);
+	return error;
+}
+
+/*
+ * Whether something below is not the caller's to unmount. It would be what is unmounted in place of
+ * his own on top of it, if he stops this process, unmounts that with umount(8), and goes on.
+ *
+ * Not told by paths: he may rename a directory above between two looks. Ids may be given to other
+ * mounts, but those of what a mount lies on are not while it is mounted, so it is looked at last.
+ */
+static int has_others_below(const struct pin *pin, int id, const struct caller *caller,
+			    bool *others)
+{
+	const int bottom = fuse_fd_mount_id(pin->parent);
+	int first, last, below, error;
+	uid_t owner;
+
+	*others = true;
+	if (bottom < 0)
+		return 0;
+	error = find_parent(id, &first);
+	below = first;
+	while (!error && below != bottom) {
+		if (!fuse_mount_lookup(below, NULL, &owner, NULL) || owner != caller->uid)
+			return 0;
+		error = find_parent(below, &below);
+	}
+	if (!error)
+		error = find_parent(id, &last);
+	if (!error)
+		*others = last != first;
 	return error;
 }
 
 /* 0 or an errno; lets go of the pin. */
-static int unmount_pinned(struct pin *pin, const struct caller *caller,
-			  const char *mountpoint, bool lazy)
+static int unmount_pinned(struct pin *pin, int id, const struct caller *caller, bool lazy)
 {
 	bool others = false;
-	int error = mountpoint ? 0 : ENOMEM;
+	int error = 0;
 
-	if (!error && !lazy && caller->uid != 0)
-		error = has_others_mounts(mountpoint, caller, &others);
+	if (!lazy && caller->uid != 0)
+		error = has_others_below(pin, id, caller, &others);
 	if (!error)
 		return pin_unmount(pin, lazy || others);
 	pin_release(pin);
@@ -231,10 +259,12 @@ static int unmount_locked(const struct caller *caller, const char *path, bool la
 
 	if (error == 0) {
 		reason = why_not(&pin, caller, &identity, &mountpoint);
+		if (!reason && !mountpoint)
+			reason = strerror(ENOMEM);
 		if (reason)
 			pin_release(&pin);
 		else
-			error = unmount_pinned(&pin, caller, mountpoint, lazy);
+			error = unmount_pinned(&pin, identity.id, caller, lazy);
 	}
 	if (error)
 		reason = error == EINVAL ? "nothing is mounted there" : strerror(error);
