@@ -256,7 +256,7 @@ def test_fstab_for_users(box):
     assert given[:2] == ["src", str(box.point)] and given[2] == "-o"
     options = given[3].split(",")
     assert {"nosuid", "nodev", "noexec", "opt"} <= set(options)
-    assert not {"dev", "suid", "user", f"user={NAME}"} & set(options), options
+    assert not {"dev", "suid", "user"} & set(options), options
     assert who[:2] == [str(USER), str(USER)]
 
 
@@ -305,7 +305,7 @@ def test_arguments(box):
         ("rw,nodev", "rw,nodev,suid"),
         ("defaults,auto,noauto,user,users,nouser,owner,group,nofail,_netdev", "dev,suid"),
         ("x-systemd.requires=net,X-mount.mkdir,comment=a,uhelper=b,,", "dev,suid"),
-        ("user=me,users", "dev,suid"),
+        ("user=joe:pw,users", "user=joe:pw,dev,suid"),
         ("automatic,username=me,xattr", "automatic,username=me,xattr,dev,suid"),
         (r"fsname=a\,b,c=d\\", r"fsname=a\,b,c=d\\,dev,suid"),
         (r"fsname=x\,setuid=root", r"fsname=x\,setuid=root,dev,suid"),
@@ -313,6 +313,14 @@ def test_arguments(box):
 )
 def test_options(box, given, wanted):
     assert arguments(box, WORDS, box.point, "-o", given) == [str(box.point), "-o", wanted]
+
+
+@pytest.mark.parametrize("how", ["user=al", "user=al,pass_fuse_fd"])
+def test_user_that_no_program_asked_for(box, how):
+    result = box.helper("hello_ll", box.point, "-o", how)
+    assert (result.returncode, result.stdout) == (0, "")
+    assert box.root("cat", box.point / "hello") == "Hello World!\n"
+    box.unmount()
 
 
 def test_several_option_lists(box):

@@ -11,11 +11,14 @@
 #include <string.h>
 #include <unistd.h>
 
-/* For fstab(5) and who reads it. A name that ends with '=' or '-' stands for all that begin so. */
+/*
+ * For fstab(5) and who reads it. A name that ends with '=' or '-' stands for all that begin so.
+ * No "user=": it is some programs' own option, and libfuse drops it if nobody claims it.
+ */
 static const char *const management[] = {
 	"auto",	   "noauto",   "user",	   "nouser",  "users", "nousers", "owner",
 	"noowner", "group",    "nogroup",  "nofail",  "fail",  "_netdev", "defaults",
-	"loud",	   "comment=", "uhelper=", "helper=", "user=", "x-",	  "X-",
+	"loud",	   "comment=", "uhelper=", "helper=", "x-",    "X-",
 };
 
 static bool is_for_management(const char *option)
