@@ -82,19 +82,22 @@ static int check_kind(int fd)
 	return seals;
 }
 
-/* Whether no page is had beyond a limit, which root may set at any time. */
+/*
+ * Whether no page is had beyond a limit, which root may set at any time. Only a kernel that has no
+ * such limit is known not to have set it: clients can use up the descriptors that it takes to look.
+ */
 static bool memory_is_rationed(const struct fuse_channel_config *config)
 {
 	const char *path = config->overcommit ? config->overcommit : OVERCOMMIT;
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	char mode = 0;
-	bool known;
+	bool rationed;
 
 	if (fd < 0)
-		return false;
-	known = read(fd, &mode, 1) == 1;
+		return errno != ENOENT;
+	rationed = read(fd, &mode, 1) != 1 || mode == '2';
 	close(fd);
-	return known && mode == '2';
+	return rationed;
 }
 
 /* Of shmem or hugetlbfs, and sealed. */
