@@ -49,4 +49,25 @@ static inline void append_written(const struct fuse_file_info *fi, int fd)
 		close(fd);
 }
 
+/*
+ * copy_file_range(2) refuses O_APPEND. So does the client's kernel, and what comes here is, by its
+ * lack of flags, never to be appended.
+ */
+static inline ssize_t append_copy(const struct fuse_file_info *fi_in, off_t off_in,
+				  const struct fuse_file_info *fi_out, off_t off_out,
+				  size_t size, int flags)
+{
+	int fd = append_fd_to_write(fi_out);
+	ssize_t copied;
+
+	if (fd < 0)
+		return fd;
+	copied = copy_file_range((int)fi_in->fh, &off_in, fd, &off_out, size,
+				 (unsigned)flags);
+	if (copied < 0)
+		copied = -errno;
+	append_written(fi_out, fd);
+	return copied;
+}
+
 #endif

@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 /*
- * Who writes to a file takes its set-id bits away, and its capabilities, unless it is root: as
- * which we may write, for others. So it is left to the kernel, which knows who writes. It does not
- * do it for what open() truncates; therefore that shall be a truncate() of its own.
+ * Set-id bits, and capabilities, of what others change through us are left to the kernel, but
+ * for writes past its cache: see set_id.h. It does not do it for what open() truncates either;
+ * therefore that shall be a truncate() of its own.
  */
 void by_path_init(struct fuse_conn_info *conn)
 {

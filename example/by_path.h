@@ -12,6 +12,7 @@
 #include <errno.h>
 
 #include "append.h"
+#include "set_id.h"
 
 /* What a system call returned, in the form in which an operation returns it. */
 static inline int result(int res)

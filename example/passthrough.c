@@ -80,10 +80,14 @@ static int pt_read(const char *path, char *buf, size_t size, off_t off,
 static int pt_write(const char *path, const char *buf, size_t size, off_t off,
 		    struct fuse_file_info *fi)
 {
-	int fd = append_fd_to_write(fi), res = fd;
+	int res = set_id_to_write(fi), fd;
 
-	if (fd >= 0)
-		res = result((int)pwrite(fd, buf, size, off));
+	if (res < 0)
+		return res;
+	fd = append_fd_to_write(fi);
+	if (fd < 0)
+		return fd;
+	res = result((int)pwrite(fd, buf, size, off));
 	append_written(fi, fd);
 	return res;
 }
@@ -104,10 +108,7 @@ static ssize_t pt_copy_file_range(const char *path_in, struct fuse_file_info *fi
 				  struct fuse_file_info *fi_out, off_t off_out,
 				  size_t size, int flags)
 {
-	ssize_t res = copy_file_range(fd_of(fi_in), &off_in, fd_of(fi_out), &off_out,
-				      size, (unsigned)flags);
-
-	return res < 0 ? -errno : res;
+	return append_copy(fi_in, off_in, fi_out, off_out, size, flags);
 }
 
 static off_t pt_lseek(const char *path, off_t off, int whence, struct fuse_file_info *fi)

@@ -183,8 +183,11 @@ static int fh_write_buf(const char *path, struct fuse_bufvec *buf, off_t off,
 			struct fuse_file_info *fi)
 {
 	struct fuse_bufvec to = FUSE_BUFVEC_INIT(fuse_buf_size(buf));
-	int fd = append_fd_to_write(fi), res;
+	int res = set_id_to_write(fi), fd;
 
+	if (res < 0)
+		return res;
+	fd = append_fd_to_write(fi);
 	if (fd < 0)
 		return fd;
 	to.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
@@ -222,10 +225,7 @@ static ssize_t fh_copy_file_range(const char *path_in, struct fuse_file_info *fi
 				  struct fuse_file_info *fi_out, off_t off_out,
 				  size_t size, int flags)
 {
-	ssize_t res = copy_file_range(fd_of(fi_in), &off_in, fd_of(fi_out), &off_out,
-				      size, (unsigned)flags);
-
-	return res < 0 ? -errno : res;
+	return append_copy(fi_in, off_in, fi_out, off_out, size, flags);
 }
 
 static off_t fh_lseek(const char *path, off_t off, int whence, struct fuse_file_info *fi)

@@ -44,6 +44,7 @@
 #include <unistd.h>
 
 #include "append.h"
+#include "set_id.h"
 
 /*
  * A file that the kernel knows of. Its descriptor (O_PATH) finds it whatever becomes of its
@@ -546,7 +547,7 @@ static void ll_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *buf
 			 off_t off, struct fuse_file_info *fi)
 {
 	struct fuse_bufvec target = place_in_file(fi, fuse_buf_size(bufv), off);
-	int fd = append_fd_to_write(fi);
+	int error = set_id_to_write(fi), fd = error ? error : append_fd_to_write(fi);
 	ssize_t written = fd;
 
 	target.buf[0].fd = fd;
@@ -601,11 +602,10 @@ static void ll_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 			       off_t off_out, struct fuse_file_info *fi_out, size_t len,
 			       int flags)
 {
-	ssize_t copied = copy_file_range((int)fi_in->fh, &off_in, (int)fi_out->fh,
-					 &off_out, len, (unsigned)flags);
+	ssize_t copied = append_copy(fi_in, off_in, fi_out, off_out, len, flags);
 
 	if (copied < 0)
-		fuse_reply_err(req, errno);
+		fuse_reply_err(req, (int)-copied);
 	else
 		fuse_reply_write(req, (size_t)copied);
 }
@@ -622,7 +622,9 @@ struct waiter {
 	int op;
 };
 
-#define PAUSE 20000000 /* nanoseconds */
+#define PAUSE	     20000000 /* nanoseconds */
+#define WAITERS_MAX  256
+#define WAITER_STACK (128 << 10)
 
 static int ask_for_lock(const struct waiter *waiter)
 {
@@ -655,29 +657,34 @@ static void *wait_for_lock(void *data)
 }
 
 /*
- * Returns 0, and the request will be answered, or an errno value. Signals are for the thread
+ * Returns 0, and the request will be answered, or an errno value: whoever may open files can ask
+ * for any number of locks, but not make us have as many threads. Signals are for the thread
  * that waits for the session's end.
  */
 static int start_waiter(const struct waiter *what)
 {
 	struct waiter *waiter = malloc(sizeof(*waiter));
 	sigset_t all, before;
+	pthread_attr_t attr;
 	pthread_t thread;
-	int error;
+	int error = EAGAIN;
 
 	if (!waiter)
 		return ENOLCK;
 	*waiter = *what;
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, WAITER_STACK);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	pthread_mutex_lock(&fs.lock);
-	error = pthread_create(&thread, NULL, wait_for_lock, waiter);
-	if (!error) {
-		pthread_detach(thread);
+	if (fs.waiters < WAITERS_MAX)
+		error = pthread_create(&thread, &attr, wait_for_lock, waiter);
+	if (!error)
 		fs.waiters++;
-	}
 	pthread_mutex_unlock(&fs.lock);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attr);
 	if (error)
 		free(waiter);
 	return error ? ENOLCK : 0;
@@ -759,9 +766,9 @@ static void ll_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 /* Session */
 
 /*
- * Who writes to a file takes its set-id bits away, and its capabilities, unless it is root: as
- * which we may write, for others. So it is left to the kernel, which knows who writes. It does not
- * do it for what open() truncates; therefore that shall be a setattr() of its own.
+ * Set-id bits, and capabilities, of what others change through us are left to the kernel, but
+ * for writes past its cache: see set_id.h. It does not do it for what open() truncates either;
+ * therefore that shall be a setattr() of its own.
  */
 static void ll_init(void *userdata, struct fuse_conn_info *conn)
 {

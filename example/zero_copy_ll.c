@@ -193,7 +193,7 @@ static void striped_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, i
  * The first says that striped_write_buf() copes with data that are still the client's:
  * otherwise the library would fetch them first. Offered only where zero-copy may come about.
  *
- * Without the second, open(2) with O_TRUNC is a setattr() of its own before the open(), for
+ * Without the second, open(2) with O_TRUNC is a setattr() of its own after the open(), for
  * which the kernel keeps writers away. It would not for an open(), and whatever moves at
  * that moment would be cut off in one store and not in the other.
  */

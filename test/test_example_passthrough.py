@@ -10,6 +10,8 @@ import fcntl
 import mmap
 import os
 import signal
+import struct
+import threading
 import time
 
 import pytest
@@ -21,6 +23,8 @@ from fusetest.mount import Mount
 pytestmark = [pytest.mark.sanitize, pytest.mark.transport("dev-multi", "io_uring")]
 
 ALICE = Credentials(30001, 30001, umask=0o022)
+STAFF = 30010
+MEMBER = Credentials(30001, 30001, [STAFF], umask=0o022)
 PROGRAMS = ["passthrough", "passthrough_fh", "passthrough_ll"]
 BY_PATH = PROGRAMS[:2]
 
@@ -222,6 +226,21 @@ def test_append_with_others(work, transport, program):
         assert (mount.source / "file").read_bytes() == b"ours,theirs," * 10
 
 
+def _copy_no_more(path):
+    with opened(path, os.O_WRONLY | os.O_APPEND) as fd, opened(path, os.O_RDONLY) as source:
+        assert _outcome(os.copy_file_range, source, fd, 100, 0, 4900) == "EBADF"
+        fcntl.fcntl(fd, fcntl.F_SETFL, 0)
+        assert os.copy_file_range(source, fd, 100, 0, 4900) == 100
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_copy_to_what_appended(work, transport, program):
+    with serve(work, transport, program) as mount:
+        (mount.source / "file").write_bytes(b"x" * 100 + bytes(4900))
+        call(_copy_no_more, mount.path / "file")
+        assert (mount.source / "file").read_bytes() == b"x" * 100 + bytes(4800) + b"x" * 100
+
+
 # Set-id bits
 
 
@@ -268,6 +287,38 @@ def test_set_id_bits(work, transport, program, change):
         args = (mount.path / "file", CHANGES[change])
         assert call(_change_set_id, *args, credentials=ALICE) == ("0o6777", "0o777")
         assert file.stat().st_mode & 0o7777 == 0o777
+
+
+def _write_past_cache(path, flags):
+    with opened(path, os.O_WRONLY | flags) as fd, mmap.mmap(-1, 4096) as page:
+        assert os.pwritev(fd, [page], 0) == 4096
+
+
+PAST_CACHE = [
+    *(pytest.param(name, [], os.O_DIRECT, id=f"{name}-open") for name in PROGRAMS),
+    *(pytest.param(name, ["direct_io"], 0, id=f"{name}-option") for name in BY_PATH),
+    pytest.param("passthrough_ll", ["cache=never"], 0, id="passthrough_ll-option"),
+    pytest.param("passthrough_ll", ["cache=never"], os.O_APPEND, id="passthrough_ll-append"),
+]
+CAPABILITY = struct.pack("<5I", 0x02000001, 1 << 13, 0, 0, 0)  # CAP_NET_RAW, permitted
+
+
+@pytest.mark.parametrize("program, options, flags", PAST_CACHE)
+def test_set_id_bits_past_cache(work, transport, program, options, flags):
+    """Direct writes take them away as others do: from a member of the group, not from root."""
+    with serve(work, transport, program, *options) as mount:
+        path, file = mount.path / "file", mount.source / "file"
+        file.write_bytes(bytes(4096))
+        os.chown(file, 0, STAFF)
+        for mode, wanted in ((0o6775, 0o775), (0o4765, 0o765), (0o2775, 0o775), (0o2764, 0o2764)):
+            file.chmod(mode)
+            os.setxattr(file, "security.capability", CAPABILITY)
+            call(_write_past_cache, path, flags)
+            assert file.stat().st_mode & 0o7777 == mode
+            call(_write_past_cache, path, flags, credentials=MEMBER)
+            assert file.stat().st_mode & 0o7777 == wanted
+            assert call(os.stat, path, credentials=MEMBER).st_mode & 0o7777 == wanted
+            assert os.listxattr(file) == []
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -377,6 +428,38 @@ def test_locks_of_the_source(work, transport):
             released = time.monotonic()
             release()
             assert waiter.result(10) >= released
+
+
+def _lock_by_many(path, count):
+    """How each of that many threads fared that wait at the same time."""
+    outcomes = []
+
+    def wait():
+        outcome = _outcome(_lock, path)
+        outcomes.append(outcome if isinstance(outcome, str) else "locked")
+
+    threads = [threading.Thread(target=wait) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return {outcome: outcomes.count(outcome) for outcome in outcomes}
+
+
+@pytest.mark.transport("dev-multi")
+def test_too_many_wait_for_a_lock(work, transport):
+    """Those that there is no room for are told; the others get it."""
+    with serve_locks(work, transport, "passthrough_ll") as mount:
+        (mount.source / "file").touch()
+        with held(mount.source / "file") as release:
+            waiters = Child(_lock_by_many, mount.path / "file", 260)
+            deadline = time.monotonic() + 60
+            while mount.threads() <= 256:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            time.sleep(1)
+            release()
+        assert waiters.result(60) == {"ENOLCK": 4, "locked": 256}
 
 
 def test_end_while_somebody_waits_for_a_lock(work, transport):

@@ -345,12 +345,12 @@ static ssize_t write_as_caller(fuse_req_t req, int fd, struct fuse_bufvec *data,
 /*
  * A single write may be one that is to be on the disk when it ends (RWF_DSYNC, RWF_SYNC). The
  * kernel asks for an fsync() after it, unless it goes past its cache. Whole files of that kind
- * are opened like that in the source.
+ * are opened like that in the source; O_SYNC is O_DSYNC and a bit more.
  */
 static bool is_to_be_synced(int fd, const struct fuse_file_info *fi)
 {
-	return settings.direct_io && !fi->writepage && fi->flags & O_DSYNC &&
-	       !(fcntl(fd, F_GETFL) & O_DSYNC);
+	return settings.direct_io && !fi->writepage &&
+	       fi->flags & O_SYNC & ~fcntl(fd, F_GETFL);
 }
 
 static ssize_t write_here(fuse_req_t req, int fd, struct fuse_bufvec *data, off_t off,
