@@ -12,6 +12,7 @@
 #include "ring.h"
 #include "by_hand.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -65,6 +66,8 @@ struct wrong {
 SPOIL(unknown_flag, command->flags |= 1ULL << 40)
 SPOIL(pin_alone, command->flags = FUSE_URING_PINNED_HEADERS)
 SPOIL(zero_copy_unpinned, command->flags = FUSE_URING_BUFRING | FUSE_URING_ZERO_COPY)
+SPOIL(padding, command->padding = 1)
+SPOIL(inner_padding, command->init.padding = 1)
 SPOIL(no_depth, command->init.max_queue_depth = 0)
 SPOIL(deep, command->init.max_queue_depth = UINT16_MAX)
 SPOIL(no_size, command->init.buf_size = 0)
@@ -92,6 +95,8 @@ static const struct wrong wrongs[] = {
 	{ "unknown flag", &plain, -EINVAL, unknown_flag },
 	{ "pinning without buffer ring", &plain, -EINVAL, pin_alone },
 	{ "zero-copy without pinning", &zero_copy, -EINVAL, zero_copy_unpinned },
+	{ "a padding", &plain, -EINVAL, padding },
+	{ "the other padding", &plain, -EINVAL, inner_padding },
 	{ "depth 0", &plain, -EINVAL, no_depth },
 	{ "depth beyond the headers", &plain, -EINVAL, deep },
 	{ "buffers of size 0", &plain, -EINVAL, no_size },
@@ -591,7 +596,7 @@ static void test_commits(void)
 	commit_id = header_of(hand.queue, slot)->ring_ent_in_out.commit_id;
 	CHECK(commit_result(hand.queue, commit_id + 2) == -ENOENT);
 	CHECK(commit_result(hand.queue, 0) == -ENOENT);
-	CHECK(commit_result(&other, commit_id) == -EINVAL);
+	CHECK(commit_result(&other, commit_id) == -EBUSY);
 	other.qid = 500;
 	CHECK(commit_result(&other, commit_id) == -EINVAL);
 	if (hand.mounted.nr_queues > 1)
@@ -612,6 +617,24 @@ static void test_commits(void)
 }
 
 /* Replies that cannot be */
+/* Rings that are at work are not given up for an entry more that cannot be had. */
+static void test_entry_too_many(void)
+{
+	struct by_hand hand;
+	struct client client;
+	unsigned int slot;
+
+	by_hand_begin(&hand, &zero_copy);
+	CHECK(queue_try_register(hand.queue, queue_register(hand.queue, 0)) == -EBUSY);
+	client_start(&client, false);
+	slot = serve_until(hand.queue, FUSE_READ);
+	prepare_reply(hand.queue, slot, 0, 50);
+	finish(hand.queue, slot, &client);
+	client_end(&client);
+	CHECK(client.result == 50);
+	by_hand_end(&hand);
+}
+
 static void test_replies(void)
 {
 	static const struct {
@@ -909,6 +932,76 @@ static void test_busy_pages(bool close_ring)
 	by_hand_end(&hand);
 	close(ends[0]);
 	close(ends[1]);
+}
+
+/* How many names the mount's directory has */
+static void *list_names(void *argument)
+{
+	DIR *directory = opendir(argument);
+	intptr_t names = 0;
+
+	CHECK(directory);
+	while (readdir(directory))
+		names++;
+	closedir(directory);
+	return (void *)names;
+}
+
+/* Three entries of a directory. Returns their size. */
+static uint32_t write_entries(int fd)
+{
+	char bytes[3 * FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET + 1)] = { 0 };
+	const size_t size = sizeof(bytes) / 3;
+
+	for (unsigned int i = 0; i < 3; i++) {
+		struct fuse_dirent *entry = (void *)(bytes + i * size);
+
+		entry->ino = 10 + i;
+		entry->off = 1 + i;
+		entry->namelen = 1;
+		entry->type = DT_REG;
+		bytes[i * size + FUSE_NAME_OFFSET] = "abc"[i];
+	}
+	CHECK(write(fd, bytes, sizeof(bytes)) == sizeof(bytes));
+	return sizeof(bytes);
+}
+
+/* A directory is read as it was when the server said that it is there, whatever comes later. */
+static void test_busy_directory(void)
+{
+	struct by_hand hand;
+	struct io_uring_sqe *sqe;
+	unsigned int slot;
+	pthread_t client;
+	char late[4096];
+	void *names;
+	uint32_t size;
+	int ends[2], fd = memfd_create("entries", MFD_CLOEXEC);
+
+	CHECK(fd >= 0 && !pipe(ends));
+	size = write_entries(fd);
+	memset(late, 0xff, sizeof(late));
+	by_hand_begin(&hand, &zero_copy);
+	CHECK(!pthread_create(&client, NULL, list_names, mountpoint));
+	slot = serve_until(hand.queue, FUSE_READDIR);
+	CHECK(fixed(hand.queue, IORING_OP_READ_FIXED, slot, fd, size) == (int)size);
+	sqe = queue_sqe(hand.queue);
+	io_uring_prep_rw(IORING_OP_READ_FIXED, sqe, ends[0], NULL, sizeof(late), -1);
+	sqe->buf_index = slot;
+	sqe->user_data = 1000;
+	io_uring_submit(&hand.queue->ring);
+	usleep(20000);
+	commit(hand.queue, slot, 0, size);
+	slot = serve_until(hand.queue, FUSE_READDIR);
+	CHECK(write(ends[1], late, sizeof(late)) == sizeof(late));
+	CHECK(ring_next(&hand.queue->ring).user_data == 1000);
+	commit(hand.queue, slot, 0, 0);
+	pthread_join(client, &names);
+	CHECK((intptr_t)names == 3);
+	by_hand_end(&hand);
+	close(ends[0]);
+	close(ends[1]);
+	close(fd);
 }
 
 /*
@@ -1284,6 +1377,7 @@ int main(int argc, char **argv)
 	RUN(test_slot());
 	RUN(test_clone());
 	RUN(test_commits());
+	RUN(test_entry_too_many());
 	RUN(test_replies());
 	RUN(test_waiting());
 	RUN(test_killed_while_waiting());
@@ -1292,6 +1386,7 @@ int main(int argc, char **argv)
 	RUN(test_abort(true));
 	RUN(test_busy_pages(false));
 	RUN(test_busy_pages(true));
+	RUN(test_busy_directory());
 	RUN(test_locked_ring(false));
 	RUN(test_locked_ring(true));
 	CHECK(pinned_memory() == 0);

@@ -48,10 +48,11 @@ static struct fuse_node *new_node(struct fuse_nodes *nodes, size_t name_size)
 
 static void free_long_name(struct fuse_nodes *nodes, struct fuse_node *node)
 {
-	char *name = *(char **)node->name_room;
+	char *name;
 
 	if (!node->long_name)
 		return;
+	name = fuse_node_long_name(node);
 	nodes->long_names -= strlen(name) + 1;
 	free(name);
 	node->long_name = false;

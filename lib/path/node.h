@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <time.h>
 
 #include "path/index.h"
@@ -75,9 +76,18 @@ int fuse_nodes_init(struct fuse_nodes *nodes, int remember, bool keeps_seen);
 /* Frees all nodes, whoever needs them. */
 void fuse_nodes_destroy(struct fuse_nodes *nodes);
 
+/* Where a long name is. The pointer to it lies at no particular alignment. */
+static inline char *fuse_node_long_name(const struct fuse_node *node)
+{
+	char *name;
+
+	memcpy(&name, node->name_room, sizeof(name));
+	return name;
+}
+
 static inline const char *fuse_node_name(const struct fuse_node *node)
 {
-	return node->long_name ? *(char *const *)node->name_room : node->name_room;
+	return node->long_name ? fuse_node_long_name(node) : node->name_room;
 }
 
 /* Only if nodes->keeps_seen. */
