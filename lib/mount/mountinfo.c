@@ -72,16 +72,17 @@ static bool parse_line(char *line, struct fuse_mount_entry *entry)
 {
 	char *rest = line;
 	const char *id = strsep(&rest, " ");
-	const char *column;
+	const char *parent = strsep(&rest, " ");
+	const char *column = strsep(&rest, " ");
 	char *mountpoint, *root;
-	unsigned long number;
+	unsigned long number, below;
 
-	strsep(&rest, " ");
-	column = strsep(&rest, " ");
-	if (!parse_number(&id, INT_MAX, &number) || *id || !column ||
+	if (!parse_number(&id, INT_MAX, &number) || *id ||
+	    !parse_number(&parent, INT_MAX, &below) || *parent || !column ||
 	    !parse_device(column, &entry->connection))
 		return false;
 	entry->id = (int)number;
+	entry->parent = (int)below;
 	root = strsep(&rest, " ");
 	mountpoint = strsep(&rest, " ");
 	do {

@@ -10,6 +10,7 @@
 
 struct fuse_mount_entry {
 	int id;
+	int parent; /* the mount that it lies on */
 	unsigned int
 		connection; /* the file system's device number: names a FUSE connection */
 	const char *root; /* what of the file system is mounted there, "/" for all of it */

@@ -184,23 +184,19 @@ static const char *why_not(const struct pin *pin, const struct caller *caller,
 /* 0 or an errno. *parent is the mount that the one with that id lies on, -1 if it is gone. */
 static int find_parent(int id, int *parent)
 {
-	FILE *file = fopen("/proc/self/mountinfo", "re");
-	int error = 0, found, below;
-	char *line = NULL;
-	size_t size = 0;
+	struct fuse_mount_table table = { 0 };
+	struct fuse_mount_entry entry;
+	int error;
 
 	*parent = -1;
-	if (!file)
-		return errno;
-	errno = 0;
-	while (*parent < 0 && getline(&line, &size, file) > 0) {
-		if (sscanf(line, "%d %d", &found, &below) == 2 && found == id)
-			*parent = below;
+	if (fuse_mount_table_open(&table) != 0)
+		table.error = errno;
+	while (*parent < 0 && !table.error && fuse_mount_table_next(&table, &entry)) {
+		if (entry.id == id)
+			*parent = entry.parent;
 	}
-	if (*parent < 0 && !feof(file))
-		error = errno ? errno : EIO;
-	free(line);
-	fclose(file);
+	error = table.error;
+	fuse_mount_table_close(&table);
 	return error;
 }
 
