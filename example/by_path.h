@@ -11,7 +11,6 @@
 
 #include <errno.h>
 
-#include "append.h"
 #include "set_id.h"
 
 /* What a system call returned, in the form in which an operation returns it. */

@@ -80,11 +80,8 @@ static int pt_read(const char *path, char *buf, size_t size, off_t off,
 static int pt_write(const char *path, const char *buf, size_t size, off_t off,
 		    struct fuse_file_info *fi)
 {
-	int res = set_id_to_write(fi), fd;
+	int fd = fd_to_write(fi), res;
 
-	if (res < 0)
-		return res;
-	fd = append_fd_to_write(fi);
 	if (fd < 0)
 		return fd;
 	res = result((int)pwrite(fd, buf, size, off));

@@ -183,11 +183,8 @@ static int fh_write_buf(const char *path, struct fuse_bufvec *buf, off_t off,
 			struct fuse_file_info *fi)
 {
 	struct fuse_bufvec to = FUSE_BUFVEC_INIT(fuse_buf_size(buf));
-	int res = set_id_to_write(fi), fd;
+	int fd = fd_to_write(fi), res;
 
-	if (res < 0)
-		return res;
-	fd = append_fd_to_write(fi);
 	if (fd < 0)
 		return fd;
 	to.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;

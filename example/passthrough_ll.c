@@ -43,7 +43,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "append.h"
 #include "set_id.h"
 
 /*
@@ -547,7 +546,7 @@ static void ll_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *buf
 			 off_t off, struct fuse_file_info *fi)
 {
 	struct fuse_bufvec target = place_in_file(fi, fuse_buf_size(bufv), off);
-	int error = set_id_to_write(fi), fd = error ? error : append_fd_to_write(fi);
+	int fd = fd_to_write(fi);
 	ssize_t written = fd;
 
 	target.buf[0].fd = fd;

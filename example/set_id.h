@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "append.h"
+
 /*
  * Before a write: 0, or a negative errno value, and it must not be made. Capabilities go
  * by the write itself, whoever makes it; and set-id bits if we are not root, who may not be allowed
@@ -35,6 +37,14 @@ static inline int set_id_to_write(const struct fuse_file_info *fi)
 	if (fchmod(fd, attr.st_mode & 07777 & ~drop) == 0)
 		return 0;
 	return errno == EPERM && geteuid() != 0 ? 0 : -errno;
+}
+
+/* What every write begins with: append_fd_to_write(), of a file that has lost its bits. */
+static inline int fd_to_write(const struct fuse_file_info *fi)
+{
+	int error = set_id_to_write(fi);
+
+	return error ? error : append_fd_to_write(fi);
 }
 
 #endif
