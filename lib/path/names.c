@@ -216,12 +216,14 @@ static int rename_over(struct fuse_op *op, struct fuse_place *from, struct fuse_
 		       unsigned int flags)
 {
 	bool replaces = !(flags & (RENAME_EXCHANGE | RENAME_NOREPLACE));
-	bool was_hidden = replaces && fuse_is_hidden(op->f, to);
+	bool was_hidden = false;
 	char *hidden_path = NULL;
 	int error = 0;
 
-	if (replaces && fuse_is_to_be_hidden(op->f, to))
+	if (replaces && fuse_is_to_be_hidden(op->f, to)) {
+		was_hidden = fuse_is_hidden(op->f, to);
 		error = fuse_hide(op->f, to, &hidden_path);
+	}
 	if (error && error != -ENOSYS)
 		return error;
 	error = fuse_fs_rename(op->f->fs, from->path, to->path, flags);

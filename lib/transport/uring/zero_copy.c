@@ -379,15 +379,17 @@ static void finish_move(struct fuse_uring_entry *entry)
 	size_t moved = sum_up(move, &error);
 
 	if (needs_memory(move)) {
+		bool again = can_be_repeated(move);
+
 		atomic_store_explicit(&entry->queue->uring->fds.refused, true,
 				      memory_order_relaxed);
-		if (can_be_repeated(move) && !move->at_once) {
+		if (again && !move->at_once) {
 			count_moved(entry, -(int64_t)move->announced);
 			hand_to_copier(entry);
 			return;
 		}
 		/* What was read before the piece that failed looked like all there is. */
-		if (can_be_repeated(move) && is_reply(entry)) {
+		if (again && is_reply(entry)) {
 			error = -EIO;
 			moved = 0;
 		}
