@@ -11,9 +11,10 @@
 struct fuse_mount_entry {
 	int id;
 	int parent; /* the mount that it lies on */
-	unsigned int
-		connection; /* the file system's device number: names a FUSE connection */
-	const char *root; /* what of the file system is mounted there, "/" for all of it */
+	/* The file system's device number, which names a FUSE connection. */
+	unsigned int connection;
+	/* What of the file system is mounted there, "/" for all of it. */
+	const char *root;
 	const char *mountpoint;
 	const char *type;
 	const char *super_options; /* of the file system, written by itself */
