@@ -186,7 +186,7 @@ int by_path_rename(const char *from, const char *to, unsigned int flags)
 	return result(renameat2(AT_FDCWD, from, AT_FDCWD, to, flags));
 }
 
-/* ---- Opening files ---- */
+/* ---- Open files ---- */
 
 /*
  * The kernel found no such name, but there may be one by now, or it may not have looked for as
@@ -223,4 +223,35 @@ int by_path_open(const char *path, struct fuse_file_info *fi)
 	}
 	fi->fh = append_handle(fd, fi->flags);
 	return 0;
+}
+
+int by_fd_release(const char *path, struct fuse_file_info *fi)
+{
+	return result(close(fd_of(fi)));
+}
+
+int by_fd_fsync(const char *path, int datasync, struct fuse_file_info *fi)
+{
+	return result(datasync ? fdatasync(fd_of(fi)) : fsync(fd_of(fi)));
+}
+
+int by_fd_fallocate(const char *path, int mode, off_t offset, off_t length,
+		    struct fuse_file_info *fi)
+{
+	return result(fallocate(fd_of(fi), mode, offset, length));
+}
+
+ssize_t by_fd_copy_file_range(const char *path_in, struct fuse_file_info *fi_in,
+			      off_t off_in, const char *path_out,
+			      struct fuse_file_info *fi_out, off_t off_out, size_t size,
+			      int flags)
+{
+	return append_copy(fi_in, off_in, fi_out, off_out, size, flags);
+}
+
+off_t by_fd_lseek(const char *path, off_t off, int whence, struct fuse_file_info *fi)
+{
+	off_t res = lseek(fd_of(fi), off, whence);
+
+	return res < 0 ? -errno : res;
 }

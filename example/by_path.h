@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What a path names, by the system call that does it: what passthrough and passthrough_fh have in
- * common. Each function is the operation of that name, as fuse.h explains it.
+ * What a path names, or a descriptor, by the system call that does it: what passthrough and
+ * passthrough_fh have in common. Each function is the operation of that name, as fuse.h explains it.
  */
 #ifndef EXAMPLE_BY_PATH_H
 #define EXAMPLE_BY_PATH_H
@@ -54,5 +54,16 @@ static inline int fd_of(const struct fuse_file_info *fi)
 {
 	return (int)fi->fh;
 }
+
+/* And these go by it. */
+int by_fd_release(const char *path, struct fuse_file_info *fi);
+int by_fd_fsync(const char *path, int datasync, struct fuse_file_info *fi);
+int by_fd_fallocate(const char *path, int mode, off_t offset, off_t length,
+		    struct fuse_file_info *fi);
+ssize_t by_fd_copy_file_range(const char *path_in, struct fuse_file_info *fi_in,
+			      off_t off_in, const char *path_out,
+			      struct fuse_file_info *fi_out, off_t off_out, size_t size,
+			      int flags);
+off_t by_fd_lseek(const char *path, off_t off, int whence, struct fuse_file_info *fi);
 
 #endif

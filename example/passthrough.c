@@ -4,7 +4,7 @@
  *
  * The whole file system of the machine appears below the mount point; with the module subdir,
  * one directory of it. The simplest filesystem that can do everything: each operation on a
- * path is one system call, in by_path.c. Here is what remains: directories, open files, and the
+ * path is one system call, in by_path.c. Here is what remains: directories, data, and the
  * beginning. passthrough_fh is the faster sibling, passthrough_hp the model to follow.
  *
  * Served by root to others, the tree has to be one that only the mount changes: who can
@@ -66,11 +66,6 @@ static int pt_readdir(const char *path, void *buf, fuse_fill_dir_t filler, off_t
 
 /* ---- Files: open ones have a descriptor ---- */
 
-static int pt_release(const char *path, struct fuse_file_info *fi)
-{
-	return result(close(fd_of(fi)));
-}
-
 static int pt_read(const char *path, char *buf, size_t size, off_t off,
 		   struct fuse_file_info *fi)
 {
@@ -87,32 +82,6 @@ static int pt_write(const char *path, const char *buf, size_t size, off_t off,
 	res = result((int)pwrite(fd, buf, size, off));
 	append_written(fi, fd);
 	return res;
-}
-
-static int pt_fsync(const char *path, int datasync, struct fuse_file_info *fi)
-{
-	return result(datasync ? fdatasync(fd_of(fi)) : fsync(fd_of(fi)));
-}
-
-static int pt_fallocate(const char *path, int mode, off_t offset, off_t length,
-			struct fuse_file_info *fi)
-{
-	return result(fallocate(fd_of(fi), mode, offset, length));
-}
-
-static ssize_t pt_copy_file_range(const char *path_in, struct fuse_file_info *fi_in,
-				  off_t off_in, const char *path_out,
-				  struct fuse_file_info *fi_out, off_t off_out,
-				  size_t size, int flags)
-{
-	return append_copy(fi_in, off_in, fi_out, off_out, size, flags);
-}
-
-static off_t pt_lseek(const char *path, off_t off, int whence, struct fuse_file_info *fi)
-{
-	off_t res = lseek(fd_of(fi), off, whence);
-
-	return res < 0 ? -errno : res;
 }
 
 static const struct fuse_operations operations = {
@@ -140,13 +109,13 @@ static const struct fuse_operations operations = {
 	.readdir = pt_readdir,
 	.create = by_path_create,
 	.open = by_path_open,
-	.release = pt_release,
+	.release = by_fd_release,
 	.read = pt_read,
 	.write = pt_write,
-	.fsync = pt_fsync,
-	.fallocate = pt_fallocate,
-	.copy_file_range = pt_copy_file_range,
-	.lseek = pt_lseek,
+	.fsync = by_fd_fsync,
+	.fallocate = by_fd_fallocate,
+	.copy_file_range = by_fd_copy_file_range,
+	.lseek = by_fd_lseek,
 };
 
 int main(int argc, char **argv)

@@ -201,37 +201,6 @@ static int fh_flush(const char *path, struct fuse_file_info *fi)
 	return result(close(dup(fd_of(fi))));
 }
 
-static int fh_release(const char *path, struct fuse_file_info *fi)
-{
-	return result(close(fd_of(fi)));
-}
-
-static int fh_fsync(const char *path, int datasync, struct fuse_file_info *fi)
-{
-	return result(datasync ? fdatasync(fd_of(fi)) : fsync(fd_of(fi)));
-}
-
-static int fh_fallocate(const char *path, int mode, off_t offset, off_t length,
-			struct fuse_file_info *fi)
-{
-	return result(fallocate(fd_of(fi), mode, offset, length));
-}
-
-static ssize_t fh_copy_file_range(const char *path_in, struct fuse_file_info *fi_in,
-				  off_t off_in, const char *path_out,
-				  struct fuse_file_info *fi_out, off_t off_out,
-				  size_t size, int flags)
-{
-	return append_copy(fi_in, off_in, fi_out, off_out, size, flags);
-}
-
-static off_t fh_lseek(const char *path, off_t off, int whence, struct fuse_file_info *fi)
-{
-	off_t res = lseek(fd_of(fi), off, whence);
-
-	return res < 0 ? -errno : res;
-}
-
 static const struct fuse_operations operations = {
 	.init = fh_init,
 	.getattr = fh_getattr,
@@ -263,11 +232,11 @@ static const struct fuse_operations operations = {
 	.read_buf = fh_read_buf,
 	.write_buf = fh_write_buf,
 	.flush = fh_flush,
-	.release = fh_release,
-	.fsync = fh_fsync,
-	.fallocate = fh_fallocate,
-	.copy_file_range = fh_copy_file_range,
-	.lseek = fh_lseek,
+	.release = by_fd_release,
+	.fsync = by_fd_fsync,
+	.fallocate = by_fd_fallocate,
+	.copy_file_range = by_fd_copy_file_range,
+	.lseek = by_fd_lseek,
 };
 
 int main(int argc, char **argv)

@@ -21,8 +21,7 @@
  *     flock, no_flock                 pass flock(2) locks on to the source; default: no
  *     xattr, no_xattr                 pass extended attributes on; default: no
  */
-#define FUSE_USE_VERSION 318
-#include <fuse_lowlevel.h>
+#include "serve.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -690,7 +689,7 @@ static int start_waiter(const struct waiter *what)
 }
 
 /* The session is about to end, and their requests with it. */
-static void stop_waiters(void)
+static void stop_waiters(struct fuse_session *session)
 {
 	fs.over = true;
 	pthread_mutex_lock(&fs.lock);
@@ -868,48 +867,10 @@ static void raise_limit(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-static int run(struct fuse_session *session, const struct fuse_cmdline_opts *opts)
-{
-	struct fuse_loop_config *config;
-	int res;
-
-	if (fuse_daemonize(opts->foreground) != 0)
-		return -1;
-	if (opts->singlethread)
-		return fuse_session_loop(session);
-	config = fuse_loop_cfg_create();
-	if (!config)
-		return -1;
-	fuse_loop_cfg_set_clone_fd(config, (unsigned)opts->clone_fd);
-	fuse_loop_cfg_set_idle_threads(config, opts->max_idle_threads);
-	fuse_loop_cfg_set_max_threads(config, opts->max_threads);
-	res = fuse_session_loop_mt(session, config);
-	fuse_loop_cfg_destroy(config);
-	return res;
-}
-
-static bool serve(struct fuse_args *args, const struct fuse_cmdline_opts *opts)
-{
-	struct fuse_lowlevel_ops ops = operations();
-	struct fuse_session *session = fuse_session_new(args, &ops, sizeof(ops), NULL);
-	bool good = false;
-
-	if (!session)
-		return false;
-	if (fuse_set_signal_handlers(session) == 0) {
-		if (fuse_session_mount(session, opts->mountpoint) == 0) {
-			good = run(session, opts) >= 0;
-			stop_waiters();
-			fuse_session_unmount(session);
-		}
-		fuse_remove_signal_handlers(session);
-	}
-	fuse_session_destroy(session);
-	return good;
-}
-
 int main(int argc, char **argv)
 {
+	struct fuse_lowlevel_ops ops;
+	const struct program program = { .operations = &ops, .loop_ended = stop_waiters };
 	struct fuse_args args = FUSE_ARGS_INIT(argc, argv);
 	struct fuse_cmdline_opts opts;
 	bool good = false;
@@ -930,7 +891,8 @@ int main(int argc, char **argv)
 	} else if (!opts.mountpoint) {
 		fprintf(stderr, "%s: MOUNTPOINT is missing, try --help\n", argv[0]);
 	} else if (fuse_opt_parse(&args, &fs, options, NULL) == 0 && settle(argv[0])) {
-		good = serve(&args, &opts);
+		ops = operations();
+		good = serve_session(&args, &program, &opts);
 	}
 	free(fs.source);
 	free(fs.cache);

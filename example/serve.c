@@ -41,8 +41,8 @@ static int run(struct fuse_session *session, const struct program *program,
 	return res >= 0;
 }
 
-static int serve_session(struct fuse_args *args, const struct program *program,
-			 const struct fuse_cmdline_opts *opts)
+int serve_session(struct fuse_args *args, const struct program *program,
+		  const struct fuse_cmdline_opts *opts)
 {
 	struct fuse_session *session = fuse_session_new(
 		args, program->operations, sizeof(*program->operations), NULL);

@@ -28,6 +28,13 @@ struct program {
 int serve(struct fuse_args *args, const struct program *program);
 
 /*
+ * The part of serve() that follows the command line, for programs that have to do something in
+ * between. Returns whether all went well.
+ */
+int serve_session(struct fuse_args *args, const struct program *program,
+		  const struct fuse_cmdline_opts *opts);
+
+/*
  * For started(): lets clients share memory with the session, which closes the channel. Returns a
  * negative errno, and says why, if it cannot.
  */

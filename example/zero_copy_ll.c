@@ -24,8 +24,7 @@
  * Pieces of 64 KiB go to the stores by turns: piece n of the file is piece n/2 of store n%2.
  * Nobody else may change the stores meanwhile.
  */
-#define FUSE_USE_VERSION 318
-#include <fuse_lowlevel.h>
+#include "serve.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -299,31 +298,11 @@ static int open_stores(void)
 	return -error;
 }
 
-static int run(struct fuse_session *session, const struct fuse_cmdline_opts *opts)
-{
-	struct fuse_loop_config *config;
-	int res;
-
-	if (fuse_daemonize(opts->foreground) != 0)
-		return -1;
-	if (opts->singlethread)
-		return fuse_session_loop(session);
-	config = fuse_loop_cfg_create();
-	if (!config)
-		return -1;
-	fuse_loop_cfg_set_clone_fd(config, (unsigned)opts->clone_fd);
-	fuse_loop_cfg_set_idle_threads(config, opts->max_idle_threads);
-	fuse_loop_cfg_set_max_threads(config, opts->max_threads);
-	res = fuse_session_loop_mt(session, config);
-	fuse_loop_cfg_destroy(config);
-	return res;
-}
-
 int main(int argc, char **argv)
 {
 	static const struct fuse_opt none[] = { FUSE_OPT_END };
+	static const struct program program = { .operations = &operations };
 	struct fuse_args args = FUSE_ARGS_INIT(argc, argv);
-	struct fuse_session *session = NULL;
 	struct fuse_cmdline_opts opts = { 0 };
 	int status = 1;
 
@@ -343,19 +322,9 @@ int main(int argc, char **argv)
 			argv[0]);
 		goto out;
 	}
-	if (open_stores() != 0)
-		goto out;
-	session = fuse_session_new(&args, &operations, sizeof(operations), NULL);
-	if (!session || fuse_set_signal_handlers(session) != 0)
-		goto out;
-	if (fuse_session_mount(session, opts.mountpoint) == 0) {
-		status = run(session, &opts) >= 0 ? 0 : 1;
-		fuse_session_unmount(session);
-	}
-	fuse_remove_signal_handlers(session);
+	if (open_stores() == 0 && serve_session(&args, &program, &opts))
+		status = 0;
 out:
-	if (session)
-		fuse_session_destroy(session);
 	free(opts.mountpoint);
 	fuse_opt_free_args(&args);
 	return status;
