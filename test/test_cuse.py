@@ -23,6 +23,7 @@ from fusetest import pattern
 from fusetest.build import BUILD
 from fusetest.child import Child, run
 from fusetest.mount import SANITIZER_REPORT
+from fusetest.waiting import eventually
 
 pytestmark = [pytest.mark.sanitize, pytest.mark.cuse]
 
@@ -314,24 +315,17 @@ def test_end_with_clients(work):
             reader.result(10 * BUILD.slowdown)
 
 
-def wait_until(condition):
-    deadline = time.monotonic() + 20 * BUILD.slowdown
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_in_the_background(work):
     device = Device(work)
     device.command.remove("-f")
     run(device.command, timeout=20 * BUILD.slowdown)
-    wait_until(device.path.exists)
+    eventually(device.path.exists)
     call(write, device.path, b"text")
     assert call(read, device.path, 10) == b"text"
     pids = run(["pgrep", "-f", f"name={device.name}"]).stdout.split()
     assert len(pids) == 1
     os.kill(int(pids[0]), signal.SIGTERM)
-    wait_until(lambda: not device.path.exists())
+    eventually(lambda: not device.path.exists())
 
 
 def test_no_rings(work):

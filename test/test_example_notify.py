@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from fusetest.build import BUILD
 from fusetest.child import call
 from fusetest.mount import Mount
+from fusetest.waiting import eventually
 
 INTERVAL = 0.05
 
@@ -30,16 +30,6 @@ class Example(Mount):
     def check(self, status):
         super().check(status)
         assert "cannot" not in self.log(), self.log()
-
-
-def eventually(condition, what, seconds=10):
-    deadline = time.monotonic() + seconds * BUILD.slowdown
-    while True:
-        found = condition()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(INTERVAL / 2)
 
 
 # notify_inval_inode

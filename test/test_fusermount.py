@@ -19,20 +19,12 @@ from pathlib import Path
 import pytest
 
 from fusetest.build import BUILD
+from fusetest.waiting import eventually
 
 USER, OTHER = 65534, 65533
 CLIENT = Path(__file__).parent / "fusetest" / "commfd_client.py"
 PYTHON = "/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else sys.executable
 CAP_SYS_ADMIN = 1 << 21
-
-
-def wait_until(condition, seconds=5):
-    deadline = time.monotonic() + seconds * BUILD.slowdown
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def has_ended(pid):
@@ -94,7 +86,7 @@ class Sandbox:
             ["unshare", "--mount", "--propagation", "private", "sleep", "infinity"]
         )
         comm = Path(f"/proc/{self.holder.pid}/comm")
-        assert wait_until(lambda: comm.read_text() == "sleep\n")
+        eventually(lambda: comm.read_text() == "sleep\n")
         self._furnish()
 
     def _install(self):
@@ -367,7 +359,7 @@ def test_own_process_in_proc(sandbox):
     sleeper = subprocess.Popen(sandbox.command(["sleep", "60"], USER))
     try:
         proc = Path(f"/proc/{sleeper.pid}")
-        assert wait_until(lambda: (proc / "comm").read_text() == "sleep\n")
+        eventually(lambda: (proc / "comm").read_text() == "sleep\n")
         assert proc.stat().st_uid == USER
         for path in (proc, proc / "task", proc / "cwd", proc / "environ"):
             sandbox.refused(path)
@@ -464,7 +456,7 @@ def test_swapping_the_mount_point(sandbox):
             assert not sandbox.at(target)
             assert {Path(entry.point).parent for entry in sandbox.mounts()} <= {base}
             # A rename that began before the mount may end after it, and take it along.
-            assert wait_until(lambda: not unmount_all(sandbox))
+            eventually(lambda: not unmount_all(sandbox))
     finally:
         swapper.kill()
         swapper.wait()
@@ -502,7 +494,7 @@ def held_up_unmount(sandbox, own, *only, call="umount2", nth=1):
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert wait_until(lambda: trace.exists() and trace.read_text().count(f"{call}(") == nth)
+    eventually(lambda: trace.exists() and trace.read_text().count(f"{call}(") == nth)
     return slow
 
 
@@ -767,7 +759,7 @@ def test_unmount_with_odd_characters_in_the_path(sandbox):
     assert sandbox.fusermount("-u", path).returncode == 0
     client = sandbox.auto_unmount(path)
     client.kill()
-    assert wait_until(lambda: not sandbox.at(path))
+    eventually(lambda: not sandbox.at(path))
 
 
 # auto_unmount
@@ -779,8 +771,8 @@ def test_auto_unmount(sandbox, own, user):
     time.sleep(0.2)
     assert sandbox.is_mounted(own)
     client.kill()
-    assert wait_until(lambda: not sandbox.at(own))
-    assert wait_until(lambda: has_ended(client.program))
+    eventually(lambda: not sandbox.at(own))
+    eventually(lambda: has_ended(client.program))
 
 
 def test_auto_unmount_of_a_mount_that_exists(sandbox, own):
@@ -812,7 +804,7 @@ def test_auto_unmount_of_a_mount_that_exists(sandbox, own):
 def test_watch_is_nearly_powerless(sandbox, own):
     client = sandbox.auto_unmount(own, CLIENT_INHERIT="20")
     proc = Path(f"/proc/{client.program}")
-    assert wait_until(lambda: os.readlink(proc / "fd" / "2") == "/dev/null")
+    eventually(lambda: os.readlink(proc / "fd" / "2") == "/dev/null")
     status = dict(
         line.split(":\t", 1) for line in (proc / "status").read_text().splitlines() if ":\t" in line
     )
@@ -833,7 +825,7 @@ def test_watch_is_nearly_powerless(sandbox, own):
         assert sandbox.run("kill", f"-{int(number)}", client.program).returncode == 0
     time.sleep(0.1)
     client.kill()
-    assert wait_until(lambda: not sandbox.at(own))
+    eventually(lambda: not sandbox.at(own))
 
 
 def test_watch_leaves_a_successor_alone(sandbox, own):
@@ -845,7 +837,7 @@ def test_watch_leaves_a_successor_alone(sandbox, own):
         successor = sandbox.mount(own)
         (after,) = sandbox.at(own)
         client.kill()
-        assert wait_until(lambda: has_ended(client.program))
+        eventually(lambda: has_ended(client.program))
         if before.id != after.id or kernel_is_at_least(6, 8):
             assert sandbox.is_mounted(own)
         successor.close()
@@ -864,14 +856,14 @@ def test_watch_follows_a_rename_above(sandbox):
     base.rename(sandbox.work / "renamed")
     assert sandbox.is_mounted(sandbox.work / "renamed" / "point")
     client.kill()
-    assert wait_until(lambda: not sandbox.mounts())
+    eventually(lambda: not sandbox.mounts())
 
 
 def test_watch_does_not_take_what_is_on_top(sandbox, own):
     client = sandbox.auto_unmount(own)
     sandbox.root("mount", "-t", "tmpfs", "on-top", own)
     client.kill()
-    assert wait_until(lambda: has_ended(client.program))
+    eventually(lambda: has_ended(client.program))
     assert [entry.type for entry in sandbox.at(own)] == ["fuse", "tmpfs"]
 
 
@@ -935,10 +927,10 @@ def test_closed_stdio(sandbox, own):
                             CLIENT_STAYS="1")
     assert client.mounted
     proc = Path(f"/proc/{client.program}/fd")
-    assert wait_until(lambda: len(os.listdir(proc)) == 5)
+    eventually(lambda: len(os.listdir(proc)) == 5)
     assert [os.readlink(proc / str(fd)) for fd in range(3)] == ["/dev/null"] * 3
     client.kill()
-    assert wait_until(lambda: not sandbox.at(own))
+    eventually(lambda: not sandbox.at(own))
 
 
 def test_tight_limits(sandbox, own):
@@ -966,7 +958,7 @@ def test_limits_of_memory_do_not_count(sandbox, own):
     for name in ("Max address space", "Max data size"):
         assert re.search(rf"^{name} +unlimited ", limits, re.M), limits
     client.kill()
-    assert wait_until(lambda: not sandbox.at(own))
+    eventually(lambda: not sandbox.at(own))
 
 
 SPY = """#!/bin/sh

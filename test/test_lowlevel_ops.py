@@ -22,6 +22,8 @@ import pytest
 from fusetest import libc, pattern
 from fusetest.allops import AllOps, Servers
 from fusetest.child import Child, Credentials, call, run, state_of
+from fusetest.files import fails
+from fusetest.waiting import eventually
 
 pytestmark = [pytest.mark.client, pytest.mark.sanitize]
 
@@ -61,26 +63,12 @@ def d(m, servers):
 
 
 @contextmanager
-def fails(*names):
-    with pytest.raises(OSError) as caught:
-        yield
-    assert caught.value.errno in [getattr(errno, name) for name in names], caught.value
-
-
-@contextmanager
 def opened(path, flags=os.O_RDWR | os.O_CREAT, mode=0o644):
     fd = os.open(path, flags, mode)
     try:
         yield fd
     finally:
         os.close(fd)
-
-
-def eventually(condition, timeout=10):
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "it has not come in time"
-        time.sleep(0.01)
 
 
 def test_every_operation_has_a_test(m):

@@ -13,7 +13,6 @@ import socket
 import stat
 import struct
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from fusetest import libc
 from fusetest.build import BUILD
 from fusetest.child import Child, Credentials, call, reap, run
 from fusetest.mount import Mount, entries_at
+from fusetest.waiting import eventually
 
 XATTR = "system.fuse_memory_channel"
 STRANGER = 4711
@@ -83,13 +83,6 @@ class Holder:
 def pieces(mount):
     """Descriptors of memory that the server has."""
     return sum("memfd:fuse-memory" in link for link in mount.fds().values())
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + LIMIT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 # How it is found
@@ -256,11 +249,11 @@ def test_memory_is_kept_and_given_back(work, transport):
             assert first.end() == "done"
             assert pieces(mount) == 1
             second.kill()
-            wait_until(lambda: pieces(mount) == 0)
+            eventually(lambda: pieces(mount) == 0)
         before = len(mount.fds())
         for _ in range(20):
             assert client(mount.path) == "done"
-        wait_until(lambda: len(mount.fds()) <= before)
+        eventually(lambda: len(mount.fds()) <= before)
 
 
 def test_end_with_clients(work, transport):
@@ -310,7 +303,7 @@ def test_in_the_background(work, transport):
             assert holder.end() == "done"
     finally:
         run(["umount", mount.path])
-    wait_until(lambda: not path.parent.exists() and not _running(program))
+    eventually(lambda: not path.parent.exists() and not _running(program))
 
 
 # A descriptor that cannot be closed

@@ -18,7 +18,8 @@ import pytest
 from fusetest import libc, pattern
 from fusetest.allops import Servers
 from fusetest.child import Child, call
-from fusetest.files import opened
+from fusetest.files import fails, opened
+from fusetest.waiting import eventually
 
 pytestmark = [pytest.mark.client, pytest.mark.sanitize]
 
@@ -46,21 +47,6 @@ def d(m, servers):
     path = m.path / servers.folder()
     call(path.mkdir)
     return path
-
-
-@contextmanager
-def fails(*names):
-    with pytest.raises(OSError) as caught:
-        yield
-    assert caught.value.errno in [getattr(errno, name) for name in names], caught.value
-
-
-def eventually(condition, timeout=10):
-    deadline = time.monotonic() + timeout
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "it has not come in time"
-        time.sleep(0.01)
-    return value
 
 
 def cached_file(m, d, content):

@@ -19,6 +19,7 @@ from fusetest.allops import AllOps
 from fusetest.build import BUILD
 from fusetest.child import Child, call, interrupted, reap, run
 from fusetest.mount import CONNECTIONS, TRANSPORTS, Mount
+from fusetest.waiting import eventually
 
 # What comes of replies that are longer than the request allows: the one on /dev/fuse, the other on
 # rings.
@@ -264,14 +265,6 @@ def cache(path, size):
     pattern.assert_same(pattern.pread_all(fd, size, 0), content)
     os.close(fd)
     return content
-
-
-def eventually(condition):
-    deadline = time.monotonic() + 10 * BUILD.slowdown
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "it has not come in time"
-        time.sleep(0.01)
-    return value
 
 
 @pytest.mark.parametrize("style", ["buf", "payload"])

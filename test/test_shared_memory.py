@@ -12,7 +12,6 @@ import os
 import random
 import select
 import signal
-import time
 
 import pytest
 
@@ -21,6 +20,7 @@ from fusetest.build import BUILD
 from fusetest.child import Child, call, reap
 from fusetest.mount import TRANSPORTS, without_privilege
 from fusetest.shared import FUTURE_WRITE, GROW, SHRINK, SIZE, WAYS, WRITE, Memory, is_shared, serve
+from fusetest.waiting import eventually
 
 MIB = 1 << 20
 LIMIT = 20 * BUILD.slowdown
@@ -112,11 +112,11 @@ def test_removed_when_nobody_asks_any_more(work, transport):
         number = call(shared.add, mount.path, memory.path)
         told, done = os.pipe()
         reader = Child(read_and_stay, mount.path, memory, done)
-        wait_for(lambda: call(shared.held, mount.path) == 1, "no read is held")
+        eventually(lambda: call(shared.held, mount.path) == 1, "no read is held")
         call(shared.remove, mount.path, number)
         call(shared.go, mount.path)
         assert os.read(told, 1) == b"x"
-        wait_for(
+        eventually(
             lambda: not any("memfd:shared" in link for link in mount.fds().values()),
             "the memory is kept",
         )
@@ -363,13 +363,6 @@ def test_memory_to_look_at(work, transport):
 # Requests under way
 
 
-def wait_for(condition, what):
-    deadline = time.monotonic() + LIMIT
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
-
-
 def read_held(path, memory):
     fd = shared.opened(path / "held")
     assert os.preadv(fd, [memory.bytes[4096:12288]], 5) == 8192
@@ -390,7 +383,7 @@ def test_removed_meanwhile(work, transport):
         call(write_content, mount.path, content)
         number = call(shared.add, mount.path, memory.path)
         reader = Child(read_held, mount.path, memory)
-        wait_for(lambda: call(shared.held, mount.path) == 1, "no read is held")
+        eventually(lambda: call(shared.held, mount.path) == 1, "no read is held")
         call(shared.remove, mount.path, number)
         is_kept = any("memfd:shared" in link for link in mount.fds().values())
         assert is_kept == is_shared(mount)
@@ -400,7 +393,7 @@ def test_removed_meanwhile(work, transport):
         assert reader.result(LIMIT) == content[5 : 5 + 8192]
         assert call(shared.seen, mount.path) == (is_shared(mount), 0, 0)
         call(shared.remove, mount.path, other)
-        wait_for(
+        eventually(
             lambda: not any("memfd:shared" in link for link in mount.fds().values()),
             "the memory is kept",
         )
@@ -412,7 +405,7 @@ def test_client_killed(work, transport, removed):
     with Memory(MIB) as memory, serve(work, transport) as mount:
         number = call(shared.add, mount.path, memory.path)
         reader = Child(read_held, mount.path, memory)
-        wait_for(lambda: call(shared.held, mount.path) == 1, "no read is held")
+        eventually(lambda: call(shared.held, mount.path) == 1, "no read is held")
         os.kill(reader.pid, signal.SIGKILL)
         if removed:
             call(shared.remove, mount.path, number)
@@ -430,7 +423,7 @@ def test_server_gone(work, transport, end):
         with serve(work, transport, exit_status=exit_status, expect=None) as mount:
             call(shared.add, mount.path, memory.path)
             readers = [Child(read_held, mount.path, memory) for _ in range(4)]
-            wait_for(lambda: call(shared.held, mount.path) == 4, "not all are held")
+            eventually(lambda: call(shared.held, mount.path) == 4, "not all are held")
             if end == "kill":
                 mount.signal(signal.SIGKILL)
             else:
