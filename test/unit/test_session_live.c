@@ -322,6 +322,9 @@ static const char *expected_dialect(void)
 
 	if (!transport)
 		return "";
+	/* That is an addition to the buffer pool, and no dialect of the queues. */
+	if (name && strcmp(name, "shared_memory") == 0)
+		return "bufpool";
 	return name ? name : "per_entry";
 }
 
