@@ -319,6 +319,21 @@ def test_names_are_not_obeyed(work):
         assert "b?[2J" in complaint(work / "b\033[2J")
 
 
+def test_path_that_is_not_text(work):
+    """JSON has characters, and a path is bytes: none of them is lost, or obeyed."""
+    point = work / os.fsdecode(b"\xc3\xbc\xc2\x9b2J\xff\x9b")
+    point.mkdir()
+    command = [BUILD.program("util/fusestat"), "--json", point]
+    with Mount(work, "dev-multi") as mount:
+        run(["mount", "--bind", mount.path, point])
+        try:
+            output = subprocess.check_output(command, timeout=40 * BUILD.slowdown)
+        finally:
+            run(["umount", point])
+    assert "\x9b" not in output.decode() and "ü" in output.decode()
+    assert json.loads(output)["mountpoint"] == str(point)
+
+
 def test_screen_is_left_after_so_many(work):
     with Mount(work, "dev-multi") as mount:
         terminal = Terminal("-i", "0.1", "-n", 2, mount.path)

@@ -74,18 +74,49 @@ const char *fuse_copy_reason_text(unsigned reason)
 	return reason < FUSE_COPY_REASONS ? reasons[reason].text : NULL;
 }
 
+/* Bytes of the UTF-8 character that the text begins with, 0 if it begins with none. */
+static size_t character_size(const unsigned char *text)
+{
+	size_t size = text[0] < 0x80   ? 1
+		      : text[0] < 0xc2 ? 0
+		      : text[0] < 0xe0 ? 2
+		      : text[0] < 0xf0 ? 3
+		      : text[0] < 0xf5 ? 4
+				       : 0;
+
+	for (size_t i = 1; i < size; i++) {
+		if ((text[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	/* Longer forms of smaller numbers, surrogates, and what is above the last character. */
+	if ((text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f) ||
+	    (text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f))
+		return 0;
+	return size;
+}
+
+/*
+ * Paths are bytes, and JSON has none: those that are not UTF-8 become the halves of surrogates from
+ * which Python's os.fsencode() has them back.
+ */
 void fuse_stats_print_text(FILE *out, const char *text)
 {
-	fputc('"', out);
-	for (; *text; text++) {
-		unsigned char byte = (unsigned char)*text;
+	const unsigned char *next = (const unsigned char *)text;
+	size_t size;
 
-		if (byte == '"' || byte == '\\')
-			fprintf(out, "\\%c", byte);
-		else if (byte < 0x20 || byte == 0x7f)
-			fprintf(out, "\\u%04x", byte);
+	fputc('"', out);
+	for (; *next; next += size ? size : 1) {
+		size = character_size(next);
+		if (size == 0)
+			fprintf(out, "\\udc%02x", *next);
+		else if (*next == '"' || *next == '\\')
+			fprintf(out, "\\%c", *next);
+		else if (*next < 0x20 || *next == 0x7f)
+			fprintf(out, "\\u%04x", *next);
+		else if (next[0] == 0xc2 && next[1] < 0xa0) /* control characters, too */
+			fprintf(out, "\\u%04x", next[1]);
 		else
-			fputc(byte, out);
+			fwrite(next, size, 1, out);
 	}
 	fputc('"', out);
 }
