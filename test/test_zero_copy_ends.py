@@ -15,6 +15,7 @@ import pytest
 from fusetest.build import BUILD
 from fusetest.child import Child, call, interrupted, reap, run
 from fusetest.mount import CONNECTIONS, mount_entry
+from fusetest.waiting import eventually
 from fusetest.ways import report, serve
 
 LIMIT = 2 * BUILD.slowdown  # seconds
@@ -139,10 +140,8 @@ def test_write_that_outlasts_the_idle_queue(work, transport):
         late = Child(pinned_write, mount.path / "late", content)
         wait_for_requests(mount, 2)
         assert late.result(20 * BUILD.slowdown) == len(content)
-        deadline = time.monotonic() + 10 * BUILD.slowdown
-        while not (mount.folder / "late").read_bytes().endswith(content):
-            assert time.monotonic() < deadline, "it has not arrived"
-            time.sleep(0.01)
+        file = mount.folder / "late"
+        eventually(lambda: file.read_bytes().endswith(content), "what was written")
         holder.signal(signal.SIGKILL)
         assert reap(holder.pid, LIMIT) is not None
 
@@ -166,13 +165,13 @@ def test_server_told_to_end(work, transport, number):
         assert mount.wait(10) == 0, mount.log()
 
 
-def write_directly(path):
-    """Until there is nobody any more who takes it."""
+def write_directly(path, begun, number):
+    """Until there is nobody any more who takes it. begun is shared memory: who has written."""
     fd = os.open(path, os.O_WRONLY | os.O_DIRECT)
     memory = mmap.mmap(-1, MIB)
     try:
         while os.pwritev(fd, [memory], 0) == MIB:
-            pass
+            begun[number] = 1
     except OSError as error:
         return errno.errorcode[error.errno]
     return "less than all"
@@ -182,8 +181,10 @@ def test_told_to_end_while_data_are_fetched(work, transport):
     """Requests that the filesystem has not even got yet. The server looks for what is left."""
     for _ in range(5):
         with serve(work, transport, "no_capability", "direct_io") as mount:
-            clients = [Child(write_directly, mount.path / "memory") for _ in range(6)]
-            time.sleep(0.3 * BUILD.slowdown)
+            begun = mmap.mmap(-1, 6)
+            path = mount.path / "memory"
+            clients = [Child(write_directly, path, begun, number) for number in range(6)]
+            eventually(lambda: begun[:] == b"\1" * 6, "six clients that write")
             mount.signal(signal.SIGTERM)
             # The last one is of a request that the kernel was about to put on a ring.
             assert_over(clients, ["ECONNABORTED", "ENOTCONN", "EINTR", "ECANCELED"])
