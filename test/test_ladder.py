@@ -109,6 +109,7 @@ def assert_one_reason(log, *words):
 
 
 def use(mount):
+    """Upon which its log says what has become of it."""
     content = pattern.data(300_000)
 
     def body():
@@ -135,9 +136,9 @@ def test_fault_leads_to_dev(work, fault):
     with Mount(
         work, "io_uring", options=ONE_RUNG, env=environment(fault), expect=ON_DEV
     ) as mount:
+        use(mount)
         step = fault.partition("@")[0]
         assert_one_reason(mount.log(), step, os.strerror(FAULTS[fault]), "/dev/fuse")
-        use(mount)
         links = list(mount.fds().values())
         assert not any("io_uring" in link or "memfd" in link for link in links), links
 
@@ -154,10 +155,10 @@ def test_pool_fault_steps_down(work, fault):
         expect = ON_DEV
     env = environment(fault, number)
     with Mount(work, "dev-multi", options=options, env=env, expect=expect) as mount:
+        use(mount)
         lines = [line for line in mount.log().splitlines() if step in line]
         assert len(lines) == 1 and os.strerror(number) in lines[0], mount.log()
         assert ("no io_uring as bufpool" if dialect else "/dev/fuse") in lines[0]
-        use(mount)
 
 
 @pytest.mark.dialect("bufpool")
@@ -185,10 +186,10 @@ def test_ring_fault_steps_down(work, fault):
         expect = ON_DEV
     env = environment(fault, number)
     with Mount(work, "dev-multi", options=options, env=env, expect=expect) as mount:
+        use(mount)
         lines = [line for line in mount.log().splitlines() if step in line]
         assert lines and all(os.strerror(number) in line for line in lines), mount.log()
         assert ("no io_uring as bufring" if pool else "/dev/fuse") in lines[0]
-        use(mount)
 
 
 @pytest.mark.dialect("bufring")
@@ -206,8 +207,8 @@ def test_strict_is_not_about_what_nobody_asked_for(work, fault):
     options = ["io_uring_strict", "io_uring_bufs=4"]
     env = environment(fault, errno.ENOMEM)
     with Mount(work, "dev-multi", options=options, env=env, expect=expect) as mount:
-        assert ("headers pinned), " in mount.log()) == (fault == "pin-payload")
         use(mount)
+        assert ("headers pinned), " in mount.log()) == (fault == "pin-payload")
 
 
 @pytest.mark.dialect("bufring")
@@ -218,9 +219,9 @@ def test_as_much_is_pinned_as_the_limit_allows(work, kib, pool, headers):
     prefix = ["prlimit", f"--memlock={kib * 1024}", "setpriv", "--bounding-set=-ipc_lock"]
     prefix += ["--inh-caps=-ipc_lock"]
     with Mount(work, "io_uring", prefix=prefix, expect=expect) as mount:
+        use(mount)
         assert ("headers pinned), " in mount.log()) == headers, mount.log()
         assert "pin-payload" in mount.log() or "pin-headers" in mount.log()
-        use(mount)
 
 
 @pytest.mark.dialect("bufring")
@@ -238,8 +239,8 @@ def test_pool_larger_than_its_length_can_say(work):
     options = ["io_uring", "io_uring_bufs=65535"]
     expect = {"transport": "io_uring", "dialect": "per_entry", "zero_copy": False}
     with Mount(work, "dev-multi", options=options, expect=expect) as mount:
-        assert "larger than 4 GiB" in mount.log() and "io_uring_bufs" in mount.log()
         use(mount)
+        assert "larger than 4 GiB" in mount.log() and "io_uring_bufs" in mount.log()
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -266,8 +267,8 @@ def assert_strict_fails(mount, *words):
 
 def test_disabled_leads_to_dev(work, uring_disabled):
     with Mount(work, "io_uring", expect=ON_DEV) as mount:
-        assert_one_reason(mount.log(), "enable_uring", "/dev/fuse")
         use(mount)
+        assert_one_reason(mount.log(), "enable_uring", "/dev/fuse")
 
 
 def test_disabled_with_strict(work, uring_disabled):
