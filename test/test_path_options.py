@@ -17,6 +17,7 @@ from fusetest import libc
 from fusetest.build import BUILD
 from fusetest.child import Child, Credentials, call, run
 from fusetest.mount import Mount
+from fusetest.waiting import eventually
 from test_fs_path import serve
 
 pytestmark = pytest.mark.sanitize
@@ -337,15 +338,17 @@ def test_exchange_with_a_removed_file(work, transport, hidden_first):
     assert found == {"a": b"removed", hidden: b"a"}
 
 
+def pinned(function, *args):
+    """How long it takes on the first CPU, in seconds."""
+    os.sched_setaffinity(0, {0})
+    started = time.monotonic()
+    function(*args)
+    return time.monotonic() - started
+
+
 @pytest.mark.transport("dev-multi", "rings")
 def test_rename_that_has_to_wait(work, transport):
     """Of a file that somebody is reading: it holds up nobody else of its CPU."""
-    def pinned(function, *args):
-        os.sched_setaffinity(0, {0})
-        started = time.monotonic()
-        function(*args)
-        return time.monotonic() - started
-
     def rename_often(path):
         for _ in range(20):  # until it is known to be quick
             os.rename(path / "file", path / "other")
@@ -354,14 +357,51 @@ def test_rename_that_has_to_wait(work, transport):
     with pathops(work, transport) as mount:
         call(pinned, rename_often, mount.path)
         reader = Child((mount.path / "sleep").read_bytes)
-        while not call(report, mount.path, "read"):
-            time.sleep(0.01)
+        # Not by the report: to read that is quick, and reads would be known to be.
+        eventually(lambda: call(os.stat, mount.path / "sleep").st_size)
         renamer = Child(pinned, os.rename, mount.path / "sleep", mount.path / "other")
         time.sleep(0.3)
         for _ in range(20):
             assert call(pinned, os.stat, mount.path / "file") < 3
         assert reader.result(30) == b""
         assert renamer.result(30) > 3
+
+
+@pytest.mark.transport("dev-multi", "rings")
+def test_link_that_has_to_wait(work, transport):
+    """To a file whose folder is being renamed: it holds up nobody else of its CPU."""
+    def link(file, path):
+        os.link(f"/proc/self/fd/{file}", path, src_dir_fd=file, follow_symlinks=True)
+
+    def link_often(path):
+        file = os.open(path / "folder/inner/file", os.O_PATH)
+        for _ in range(20):  # until it is known to be quick
+            link(file, path / "made")
+            os.unlink(path / "made")
+            os.stat(path / "file")
+
+    def link_beside_rename(path, ready, go):
+        # Not by name: the kernel would ask for that, and the question would wait.
+        file = os.open(path / "folder/inner/file", os.O_PATH)
+        os.write(ready, b"x")
+        os.read(go, 1)
+        return pinned(link, file, path / "made")
+
+    with pathops(work, transport) as mount:
+        folder = mount.path / "folder"
+        call(pinned, link_often, mount.path)
+        ready, tell_ready = os.pipe()
+        go, tell_go = os.pipe()
+        linker = Child(link_beside_rename, mount.path, tell_ready, go)
+        os.read(ready, 1)
+        renamer = Child(pinned, os.rename, folder / "inner", folder / "other")
+        eventually(lambda: call(report, mount.path, "rename"))
+        os.write(tell_go, b"x")
+        time.sleep(0.3)
+        for _ in range(20):
+            assert call(pinned, os.stat, mount.path / "file") < 2
+        assert linker.result(30) > 2
+        assert renamer.result(30) > 4
 
 
 @pytest.mark.transport("dev-multi", "io_uring")

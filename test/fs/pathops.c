@@ -3,11 +3,12 @@
  * A path-based filesystem for tests, which tells what it was asked.
  *
  * /report lists the calls of operations on other files, with their paths and callers, since it was
- * last opened. /file takes anything. /sleep is read in ten seconds, or until the reader is
- * interrupted: by a signal (intr), or because fuse_interrupted() says so (/ask). /locks has
- * whatever locks anybody wants, and one of nobody's at byte 100. /made is there once it is made.
- * /refused takes a second to be renamed, or replaced, and the latter is refused at last. Nothing is
- * ever renamed to /stuck.
+ * last read. /file takes anything. /sleep is read in ten seconds, or until the reader is
+ * interrupted: by a signal (intr), or because fuse_interrupted() says so (/ask); its size is the
+ * number of those who read it. /locks has whatever locks anybody wants, and one of nobody's at
+ * byte 100. /made is there once it is made. /refused takes a second to be renamed, or replaced,
+ * and the latter is refused at last. Nothing is ever renamed to /stuck. /folder/inner, with a
+ * file, takes five seconds to be renamed.
  * Any of them, and /folder, takes the controls below, and has its block i at 100 * i on the device.
  *
  * --nullpath-ok, --hard-remove set what the names say.
@@ -47,6 +48,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char report[REPORT_ROOM];
 static size_t report_size;
 static _Atomic bool made;
+static _Atomic int sleepers;
 
 static int is_report(const char *path)
 {
@@ -87,8 +89,11 @@ static void *op_init(struct fuse_conn_info *conn, struct fuse_config *cfg)
 
 static int op_getattr(const char *path, struct stat *attr, struct fuse_file_info *fi)
 {
-	static const char *const names[] = {
-		"report", "file", "sleep", "ask", "locks", "groups", "refused", "stuck",
+	static const char *const folders[] = { "/", "/folder", "/folder/inner" };
+	static const char *const files[] = {
+		"/report",  "/file",  "/sleep",
+		"/ask",	    "/locks", "/groups",
+		"/refused", "/stuck", "/folder/inner/file",
 	};
 
 	note("getattr", path, "%s", fi ? "open" : "");
@@ -101,12 +106,16 @@ static int op_getattr(const char *path, struct stat *attr, struct fuse_file_info
 	attr->st_size = 1000;
 	if (!path)
 		return 0;
-	if (strcmp(path, "/") == 0 || strcmp(path, "/folder") == 0) {
-		attr->st_mode = S_IFDIR | 0755;
-		return 0;
+	if (strcmp(path, "/sleep") == 0)
+		attr->st_size = sleepers;
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+		if (strcmp(path, folders[i]) == 0) {
+			attr->st_mode = S_IFDIR | 0755;
+			return 0;
+		}
 	}
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (strcmp(path + 1, names[i]) == 0)
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		if (strcmp(path, files[i]) == 0)
 			return 0;
 	}
 	return made && strcmp(path, "/made") == 0 ? 0 : -ENOENT;
@@ -138,14 +147,18 @@ static int op_create(const char *path, mode_t mode, struct fuse_file_info *fi)
 	return 0;
 }
 
+/* It is forgotten when its end is reached, not when it is closed: more may come in between. */
 static int read_report(char *buf, size_t size, off_t off)
 {
+	size_t left;
+
 	pthread_mutex_lock(&lock);
-	if ((size_t)off >= report_size)
-		size = 0;
-	else if (size > report_size - (size_t)off)
-		size = report_size - (size_t)off;
+	left = (size_t)off < report_size ? report_size - (size_t)off : 0;
+	if (size > left)
+		size = left;
 	memcpy(buf, report + off, size);
+	if (!left)
+		report_size = 0;
 	pthread_mutex_unlock(&lock);
 	return (int)size;
 }
@@ -153,8 +166,12 @@ static int read_report(char *buf, size_t size, off_t off)
 static int sleep_until_signal(void)
 {
 	const struct timespec ten = { 10, 0 };
+	int error;
 
-	return nanosleep(&ten, NULL) != 0 ? -errno : 0;
+	sleepers++;
+	error = nanosleep(&ten, NULL) != 0 ? -errno : 0;
+	sleepers--;
+	return error;
 }
 
 static int sleep_and_ask(void)
@@ -212,19 +229,23 @@ static int op_flush(const char *path, struct fuse_file_info *fi)
 
 static int op_release(const char *path, struct fuse_file_info *fi)
 {
-	if (fi->fh == 1) {
-		pthread_mutex_lock(&lock);
-		report_size = 0;
-		pthread_mutex_unlock(&lock);
-		return 0;
-	}
-	note("release", path, " ");
+	if (fi->fh != 1)
+		note("release", path, " ");
 	return 0;
 }
 
 static int op_unlink(const char *path)
 {
 	note("unlink", path, " ");
+	if (strcmp(path, "/made") == 0)
+		made = false;
+	return 0;
+}
+
+static int op_link(const char *from, const char *to)
+{
+	note("link", from, "%s", to);
+	made = true;
 	return 0;
 }
 
@@ -239,6 +260,8 @@ static int op_rename(const char *from, const char *to, unsigned int flags)
 		return 0;
 	if (replaces || strcmp(from, "/refused") == 0)
 		sleep(1);
+	if (strcmp(from, "/folder/inner") == 0)
+		sleep(5);
 	return replaces ? -EXDEV : 0;
 }
 
@@ -358,6 +381,7 @@ static const struct fuse_operations operations = {
 	.flush = op_flush,
 	.release = op_release,
 	.unlink = op_unlink,
+	.link = op_link,
 	.rename = op_rename,
 	.truncate = op_truncate,
 	.utimens = op_utimens,
