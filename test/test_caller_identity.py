@@ -675,8 +675,9 @@ def named(*names):
 
 
 @pytest.mark.limit(600)
+@pytest.mark.transport("dev-multi", "rings")
 def test_users(trees, transport, work):
-    """Those who differ most, over each transport."""
+    """Those who differ most."""
     identities = named("root-without-fsetid", "alice-in-staff")
     compare(trees, work, transport, identities, ["--nopassthrough"])
 

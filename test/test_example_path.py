@@ -110,6 +110,7 @@ def test_ioctl(work, transport):
 # poll
 
 
+@pytest.mark.transport("dev-multi", "rings")
 def test_poll(work, transport):
     with example(work, transport, "poll") as mount:
         client = BUILD.program("example/poll_client")

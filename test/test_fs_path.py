@@ -9,7 +9,12 @@ import pytest
 import test_fs_basic as suite
 from fusetest.mount import Mount
 
-pytestmark = [pytest.mark.client, pytest.mark.sanitize]
+# How threads come by requests is nothing to paths: test_fs_basic.py has all transports.
+pytestmark = [
+    pytest.mark.client,
+    pytest.mark.sanitize,
+    pytest.mark.transport("dev-single", "dev-multi", "rings"),
+]
 
 PROGRAMS = ["passthrough", "passthrough_fh"]
 

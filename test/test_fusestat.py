@@ -178,6 +178,7 @@ def test_lines_of_an_idle_mount(work, transport):
         assert requests < 40  # its own
 
 
+@pytest.mark.transport("dev-multi", "rings")
 def test_lines_of_a_busy_mount(work, transport):
     with Mount(work, transport) as mount:
         client = Child(keep_busy, mount.path / "file", 6 * BUILD.slowdown)
