@@ -98,10 +98,10 @@ guests()
 	harsh='fs_basic or fsx or zero_copy or teardown or ladder or locks or pages or stale'
 	few='fs_basic or ladder or zero_copy_ends or test_ways or old_handler or stale'
 	few="($few or pool_memory or cuse or unmodified) and not random_operations"
-	shared='shared_memory or memory_channel or stale'
+	memory='shared_memory or memory_channel'
 	guest um 7.3 bufpool um 2 2700 --transports=zero-copy -k "$few"
 	guest um-shared 7.3+patches shared_memory um 2 1200 --transports=io_uring,zero-copy \
-		-k 'shared_memory or memory_channel or (stale and zero-copy)'
+		-k "$memory or (stale and zero-copy)"
 	[ -n "$all" ] || return 0
 	pools=io_uring,pool-registered,zero-copy
 	one="--config test/vm/config/uniprocessor.config"
@@ -114,9 +114,9 @@ guests()
 	guest binaries 7.3 bufpool um 2 5400 --all --transports=zero-copy -k test_binaries
 	guest x86_64 7.3 bufpool x86_64 2 7200 --transports="$pools" \
 		-k 'fs_basic or zero_copy or stale'
-	shared="($shared or $harsh)"
+	shared="($memory or $harsh)"
 	guest shared-x86_64 7.3+patches shared_memory x86_64 2 7200 --transports="$pools" \
-		-k 'shared_memory or memory_channel or fs_basic'
+		-k "$memory or fs_basic"
 	guest shared-four 7.3+patches shared_memory um 4 5400 --transports="$pools" -k "$shared"
 	rig=$one
 	guest shared-one 7.3+patches shared_memory um 1 5400 --transports="$pools" -k "$shared"

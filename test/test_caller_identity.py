@@ -250,16 +250,11 @@ def make_socket(path):
         server.bind(f"/proc/self/fd/{folder}/{path.name}")
 
 
-def link_open(fd, path):
-    """Without src_dir_fd, Python would link the symbolic link in /proc."""
-    os.link(f"/proc/self/fd/{fd}", path, src_dir_fd=fd, follow_symlinks=True)
-
-
 def nameless(path, mode=0o666, link_to=None):
     with opened(path, os.O_TMPFILE | os.O_RDWR, mode) as fd:
         os.write(fd, b"nameless")
         if link_to:
-            link_open(fd, link_to)
+            libc.link_descriptor(fd, link_to)
         status = os.fstat(fd)
         return oct(status.st_mode), status.st_uid, status.st_gid, status.st_nlink
 
@@ -404,7 +399,7 @@ def unlinked(d):
 def link_unlinked(d):
     with opened(d / "public" / "gone", os.O_CREAT | os.O_RDWR) as fd:
         os.unlink(d / "public" / "gone")
-        link_open(fd, d / "public" / "back")
+        libc.link_descriptor(fd, d / "public" / "back")
 
 
 def follow_and_link(d, name, new):

@@ -87,6 +87,15 @@ static void *op_init(struct fuse_conn_info *conn, struct fuse_config *cfg)
 	return fuse_get_context()->private_data; /* as main() has given it */
 }
 
+static bool is_one_of(const char *path, const char *const *paths, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(path, paths[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
 static int op_getattr(const char *path, struct stat *attr, struct fuse_file_info *fi)
 {
 	static const char *const folders[] = { "/", "/folder", "/folder/inner" };
@@ -108,16 +117,12 @@ static int op_getattr(const char *path, struct stat *attr, struct fuse_file_info
 		return 0;
 	if (strcmp(path, "/sleep") == 0)
 		attr->st_size = sleepers;
-	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
-		if (strcmp(path, folders[i]) == 0) {
-			attr->st_mode = S_IFDIR | 0755;
-			return 0;
-		}
+	if (is_one_of(path, folders, sizeof(folders) / sizeof(folders[0]))) {
+		attr->st_mode = S_IFDIR | 0755;
+		return 0;
 	}
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-		if (strcmp(path, files[i]) == 0)
-			return 0;
-	}
+	if (is_one_of(path, files, sizeof(files) / sizeof(files[0])))
+		return 0;
 	return made && strcmp(path, "/made") == 0 ? 0 : -ENOENT;
 }
 
